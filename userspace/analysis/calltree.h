@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Sums samples and waits over the calling-context tree. Owns the three views of time: on-CPU
+ * (samples, each worth its thread's exact on-CPU time / samples), off-CPU (intervals, exact; run
+ * queue included) and wall (both). */
+#ifndef RAGPROF_ANALYSIS_CALLTREE_H
+#define RAGPROF_ANALYSIS_CALLTREE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "model/profile.h"
+
+enum calltree_kind { CALLTREE_CPU, CALLTREE_OFF_CPU, CALLTREE_WALL };
+
+/* "cpu", "off-cpu", "wall"; parse returns 0 or -EINVAL. */
+const char *calltree_kind_name(enum calltree_kind kind);
+int calltree_kind_parse(const char *text, enum calltree_kind *kind);
+
+struct calltree_filter {
+  uint32_t thread;   /* index, or PROFILE_NONE for all */
+  uint64_t begin_ns; /* half-open range of time; end 0: to the end */
+  uint64_t end_ns;
+};
+
+/* A node of the result. Node 0 is the root of all threads. A leaf that stands for waiting has
+ * `frame` PROFILE_NONE and its reason in `reason`. Children follow their parent. */
+struct calltree_node {
+  uint32_t parent; /* PROFILE_NONE for the root */
+  uint32_t frame;  /* of the profile, with the line that was seen first; PROFILE_NONE: root, wait */
+  uint32_t function; /* of the profile; nodes of one parent differ in function, not in line */
+  enum wait_reason reason; /* of a waiting leaf */
+  bool is_wait;
+  uint64_t self_ns;
+  uint64_t total_ns;
+  uint64_t self_count; /* samples and intervals that end here */
+  uint64_t total_count;
+};
+
+struct calltree {
+  struct calltree_node *nodes;
+  uint32_t node_count;
+  uint64_t total_ns;
+};
+
+/* 0 or -ENOMEM. `filter` may be NULL. */
+int calltree_build(struct calltree **out, const struct profile *profile, enum calltree_kind kind,
+                   const struct calltree_filter *filter);
+void calltree_free(struct calltree *tree);
+
+#endif
