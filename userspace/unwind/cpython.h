@@ -18,6 +18,8 @@ struct cpython_binary {
   uint64_t runtime_bytes;
   uint64_t eval_vaddr; /* _PyEval_EvalFrameDefault */
   uint64_t eval_bytes;
+  uint64_t eval_cold_vaddr; /* its part that the compiler moved elsewhere; 0 when there is none */
+  uint64_t eval_cold_bytes;
 };
 
 /* Looks for an interpreter in an ELF file (executable or libpython): the two symbols in .dynsym or
