@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Sums samples and waits over the calling-context tree. Owns the three views of time: on-CPU
  * (samples, each worth its thread's exact on-CPU time / samples), off-CPU (intervals, exact; run
- * queue included) and wall (both). */
+ * queue included) and wall (both). Of a wait, the blocked part stands at a leaf of its own reason and
+ * the run-queue part at a leaf of WAIT_RUN_QUEUE; it is counted once, at its own reason. */
 #ifndef RAGPROF_ANALYSIS_CALLTREE_H
 #define RAGPROF_ANALYSIS_CALLTREE_H
 

@@ -1,0 +1,228 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The calling-context tree on a hand-made profile whose sums were worked out on paper. */
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "analysis/calltree.h"
+
+/* main calls work at two lines (nodes 1 and 2), work calls itself at node 3 and read at node 4. */
+enum { MAIN, WORK, READ };
+
+static struct profile_frame frames[] = {
+    {.function = "main", .file = "", .module = "app", .kind = FRAME_NATIVE, .function_id = MAIN},
+    {.function = "work", .file = "a.py", .module = "", .line = 10, .function_id = WORK},
+    {.function = "work", .file = "a.py", .module = "", .line = 11, .function_id = WORK},
+    {.function = "read", .file = "", .module = "libc", .kind = FRAME_NATIVE, .function_id = READ},
+};
+
+static struct profile_node nodes[] = {
+    {.parent = PROFILE_NONE, .frame = 0},  {.parent = 0, .frame = 1, .depth = 1},
+    {.parent = 0, .frame = 2, .depth = 1}, {.parent = 2, .frame = 1, .depth = 2},
+    {.parent = 1, .frame = 3, .depth = 2}, {.parent = 2, .frame = 3, .depth = 2},
+    {.parent = PROFILE_NONE, .frame = 3},
+};
+
+static struct profile_thread threads[] = {
+    {.tid = 1, .name = "one", .sample_weight_ns = 100},
+    {.tid = 2, .name = "two", .sample_weight_ns = 7},
+};
+
+static struct profile_sample samples[] = {
+    {.time_ns = 10, .thread = 0, .node = 1},
+    {.time_ns = 20, .thread = 0, .node = 2},
+    {.time_ns = 30, .thread = 0, .node = 3},
+    {.time_ns = 40, .thread = 1, .node = 0},
+};
+
+static struct profile_wait waits[] = {
+    /* Two stacks that differ in the line of work only: one leaf. */
+    {.start_ns = 0,
+     .span_ns = 100,
+     .blocked_ns = 80,
+     .run_queue_ns = 20,
+     .count = 1,
+     .thread = 0,
+     .node = 4,
+     .reason = WAIT_SOCKET},
+    {.start_ns = 100,
+     .span_ns = 50,
+     .blocked_ns = 50,
+     .count = 1,
+     .thread = 0,
+     .node = 5,
+     .reason = WAIT_SOCKET},
+    /* A sum of five short ones. */
+    {.start_ns = 200,
+     .span_ns = 100,
+     .blocked_ns = 10,
+     .count = 5,
+     .thread = 1,
+     .node = 5,
+     .reason = WAIT_FUTEX},
+    {.start_ns = 400,
+     .span_ns = 9,
+     .run_queue_ns = 9,
+     .count = 1,
+     .thread = 1,
+     .node = 0,
+     .reason = WAIT_RUN_QUEUE},
+};
+
+static struct profile profile = {
+    .frames = frames,
+    .frame_count = 4,
+    .function_count = 3,
+    .nodes = nodes,
+    .node_count = 7,
+    .threads = threads,
+    .thread_count = 2,
+    .samples = samples,
+    .sample_count = 4,
+    .waits = waits,
+    .wait_count = 4,
+    .duration_ns = 500,
+};
+
+static const struct calltree_node *child(const struct calltree *tree, uint32_t parent,
+                                         uint32_t function) {
+  for (uint32_t i = 0; i < tree->node_count; i++)
+    if (tree->nodes[i].parent == parent && tree->nodes[i].function == function &&
+        !tree->nodes[i].is_wait)
+      return &tree->nodes[i];
+  return NULL;
+}
+
+static const struct calltree_node *wait_leaf(const struct calltree *tree, uint32_t parent,
+                                             enum wait_reason reason) {
+  for (uint32_t i = 0; i < tree->node_count; i++)
+    if (tree->nodes[i].parent == parent && tree->nodes[i].is_wait &&
+        tree->nodes[i].reason == reason)
+      return &tree->nodes[i];
+  return NULL;
+}
+
+static uint32_t index_of(const struct calltree *tree, const struct calltree_node *node) {
+  assert_non_null(node);
+  return (uint32_t)(node - tree->nodes);
+}
+
+static struct calltree *built(enum calltree_kind kind, const struct calltree_filter *filter) {
+  struct calltree *tree = NULL;
+  assert_int_equal(calltree_build(&tree, &profile, kind, filter), 0);
+  assert_int_equal(tree->nodes[0].parent, PROFILE_NONE);
+  for (uint32_t i = 1; i < tree->node_count; i++)
+    assert_true(tree->nodes[i].parent < i);
+  return tree;
+}
+
+static void cpu_merges_lines_and_keeps_recursion(void **state) {
+  (void)state;
+  struct calltree *tree = built(CALLTREE_CPU, NULL);
+  assert_int_equal(tree->total_ns, 307);
+  assert_int_equal(tree->nodes[0].total_count, 4);
+  const struct calltree_node *top = child(tree, 0, MAIN);
+  assert_int_equal(top->self_ns, 7);
+  assert_int_equal(top->total_ns, 307);
+  const struct calltree_node *work = child(tree, index_of(tree, top), WORK);
+  assert_int_equal(work->self_ns, 200);
+  assert_int_equal(work->self_count, 2);
+  assert_int_equal(work->total_ns, 300);
+  assert_int_equal(work->frame, 1);
+  const struct calltree_node *inner = child(tree, index_of(tree, work), WORK);
+  assert_int_equal(inner->self_ns, 100);
+  /* Nothing ran in read: it is no part of this view. */
+  assert_int_equal(tree->node_count, 4);
+  calltree_free(tree);
+}
+
+static void off_cpu_puts_reasons_at_leaves(void **state) {
+  (void)state;
+  struct calltree *tree = built(CALLTREE_OFF_CPU, NULL);
+  assert_int_equal(tree->total_ns, 80 + 20 + 50 + 10 + 9);
+  assert_int_equal(tree->nodes[0].total_count, 1 + 1 + 5 + 1);
+  uint32_t top = index_of(tree, child(tree, 0, MAIN));
+  uint32_t work = index_of(tree, child(tree, top, WORK));
+  uint32_t read = index_of(tree, child(tree, work, READ));
+  const struct calltree_node *socket = wait_leaf(tree, read, WAIT_SOCKET);
+  assert_int_equal(socket->self_ns, 130);
+  assert_int_equal(socket->self_count, 2);
+  assert_int_equal(wait_leaf(tree, read, WAIT_FUTEX)->self_count, 5);
+  assert_int_equal(wait_leaf(tree, read, WAIT_RUN_QUEUE)->self_ns, 20);
+  assert_int_equal(wait_leaf(tree, top, WAIT_RUN_QUEUE)->self_ns, 9);
+  assert_int_equal(tree->nodes[read].self_ns, 0);
+  assert_int_equal(tree->nodes[read].total_ns, 160);
+  calltree_free(tree);
+}
+
+static void wall_is_the_sum_of_both(void **state) {
+  (void)state;
+  struct calltree *tree = built(CALLTREE_WALL, NULL);
+  assert_int_equal(tree->total_ns, 307 + 169);
+  uint32_t top = index_of(tree, child(tree, 0, MAIN));
+  assert_int_equal(tree->nodes[top].self_ns, 7);
+  assert_int_equal(wait_leaf(tree, top, WAIT_RUN_QUEUE)->total_ns, 9);
+  calltree_free(tree);
+}
+
+static void filter_by_thread(void **state) {
+  (void)state;
+  struct calltree_filter filter = {.thread = 1};
+  struct calltree *tree = built(CALLTREE_WALL, &filter);
+  assert_int_equal(tree->total_ns, 7 + 10 + 9);
+  calltree_free(tree);
+}
+
+/* The first wait lies in [0, 100), so a half of it in [50, 100); the range's end is outside. */
+static void filter_by_time_divides_waits(void **state) {
+  (void)state;
+  struct calltree_filter filter = {.thread = PROFILE_NONE, .begin_ns = 50, .end_ns = 110};
+  struct calltree *tree = built(CALLTREE_OFF_CPU, &filter);
+  assert_int_equal(tree->total_ns, 40 + 10 + 10);
+  calltree_free(tree);
+
+  filter = (struct calltree_filter){.thread = PROFILE_NONE, .begin_ns = 20, .end_ns = 40};
+  tree = built(CALLTREE_CPU, &filter);
+  assert_int_equal(tree->total_ns, 200);
+  calltree_free(tree);
+}
+
+static void empty_profile(void **state) {
+  (void)state;
+  struct profile nothing = {0};
+  struct calltree *tree = NULL;
+  assert_int_equal(calltree_build(&tree, &nothing, CALLTREE_WALL, NULL), 0);
+  assert_int_equal(tree->node_count, 1);
+  assert_int_equal(tree->total_ns, 0);
+  calltree_free(tree);
+  calltree_free(NULL);
+}
+
+static void kind_names(void **state) {
+  (void)state;
+  static const char *const names[] = {"cpu", "off-cpu", "wall"};
+  for (int i = 0; i < 3; i++) {
+    enum calltree_kind kind;
+    assert_int_equal(calltree_kind_parse(names[i], &kind), 0);
+    assert_string_equal(calltree_kind_name(kind), names[i]);
+  }
+  enum calltree_kind kind;
+  assert_int_equal(calltree_kind_parse("CPU", &kind), -EINVAL);
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(cpu_merges_lines_and_keeps_recursion),
+      cmocka_unit_test(off_cpu_puts_reasons_at_leaves),
+      cmocka_unit_test(wall_is_the_sum_of_both),
+      cmocka_unit_test(filter_by_thread),
+      cmocka_unit_test(filter_by_time_divides_waits),
+      cmocka_unit_test(empty_profile),
+      cmocka_unit_test(kind_names),
+  };
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}
