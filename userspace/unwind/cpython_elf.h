@@ -43,4 +43,9 @@ bool cpython_elf_read(const struct cpython_elf *elf, uint64_t offset, void *data
 /* The file offset of a virtual address; 0 when the file holds no byte for it. */
 uint64_t cpython_elf_offset(const struct cpython_elf *elf, uint64_t vaddr);
 
+/* Finds the part that the compiler moved away from a function; see cpython_cold.c. Whether there is
+ * one. */
+bool cpython_cold_find(const struct cpython_elf *elf, uint64_t vaddr, uint64_t bytes,
+                       uint64_t *cold_vaddr, uint64_t *cold_bytes);
+
 #endif

@@ -371,6 +371,9 @@ int cpython_probe(struct cpython_binary *out, int fd, const char *path) {
   if (wanted.has_cold) {
     out->eval_cold_vaddr = wanted.cold.st_value;
     out->eval_cold_bytes = wanted.cold.st_size;
+  } else if (!elf.symtab_bytes) {
+    cpython_cold_find(&elf, out->eval_vaddr, out->eval_bytes, &out->eval_cold_vaddr,
+                      &out->eval_cold_bytes);
   }
   if (!wanted.has_version || !version_by_symbol(out, &elf, &wanted.version))
     version_by_text(out, &elf, path);
