@@ -1,0 +1,492 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Reads a trace file: chunks from a file or from memory, then the records in them. Every length,
+ * number and id is checked before it is used; no allocation is larger than what the file really
+ * holds times a constant. Layouts are drawn at the encoders in writer.c. */
+#include "trace/reader.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include <zlib.h>
+#include <zstd.h>
+
+#include "base/buf.h"
+#include "base/error.h"
+#include "base/hash.h"
+#include "trace/format.h"
+
+/* Where the bytes come from: a file, or memory when fd is negative. */
+struct source {
+  int fd;
+  struct cursor memory;
+  const char *name; /* for messages */
+};
+
+struct reader {
+  const struct trace_visitor *visitor;
+  void *context;
+  struct trace_status *status;
+  struct source source;
+
+  uint8_t *stored; /* FORMAT_CHUNK_STORED_BYTES_MAX */
+  uint8_t *raw;    /* FORMAT_CHUNK_RAW_BYTES_MAX */
+  ZSTD_DCtx *zstd;
+  uint64_t last_ns;    /* time of the last sample or wait in this chunk */
+  bool has_unknown_id; /* in the record at hand */
+
+  struct strtab *texts;
+  struct buf text_ids; /* uint32_t in `texts` by string id */
+  uint32_t string_count;
+  uint32_t module_count;
+  uint32_t frame_count;
+  uint32_t node_count;
+  uint32_t thread_count;
+};
+
+/* What a step of reading says besides 0 and a negative errno: the file ends here, and
+ * status->damage says why unless it is whole. */
+#define READING_ENDS 1
+
+static int damaged(struct reader *reader, const char *why) {
+  reader->status->damage = why;
+  return READING_ENDS;
+}
+
+/* ---- Bytes ----------------------------------------------------------------------------------- */
+
+/* Reads up to `bytes`; fewer only at the end. The number of bytes, or -errno. */
+static ssize_t source_read(struct source *source, uint8_t *to, size_t bytes) {
+  if (source->fd < 0) {
+    size_t left = cursor_left(&source->memory);
+    bytes = bytes < left ? bytes : left;
+    const uint8_t *at = cursor_bytes(&source->memory, bytes);
+    if (bytes)
+      memcpy(to, at, bytes);
+    return (ssize_t)bytes;
+  }
+  size_t done = 0;
+  while (done < bytes) {
+    ssize_t got = read(source->fd, to + done, bytes - done);
+    if (got < 0 && errno == EINTR)
+      continue;
+    if (got < 0)
+      return error_errno("%s: cannot read it", source->name);
+    if (!got)
+      break;
+    done += (size_t)got;
+  }
+  return (ssize_t)done;
+}
+
+/* ---- Records --------------------------------------------------------------------------------- */
+
+static uint32_t read_u32(struct cursor *cursor) {
+  uint64_t value = cursor_varint(cursor);
+  if (value > UINT32_MAX)
+    cursor->failed = true;
+  return (uint32_t)value;
+}
+
+static uint64_t read_time(struct cursor *cursor) {
+  uint64_t ns = cursor_varint(cursor);
+  if (ns > FORMAT_TIME_NS_MAX)
+    cursor->failed = true;
+  return ns;
+}
+
+/* An id of a table of `count` entries, or 0. */
+static uint32_t read_id(struct reader *reader, struct cursor *cursor, uint32_t count) {
+  uint32_t id = read_u32(cursor);
+  if (id > count)
+    reader->has_unknown_id = true;
+  return id;
+}
+
+static uint32_t read_thread(struct reader *reader, struct cursor *cursor) {
+  uint32_t id = read_id(reader, cursor, reader->thread_count);
+  if (!id)
+    reader->has_unknown_id = true;
+  return id;
+}
+
+static const char *read_text(struct reader *reader, struct cursor *cursor) {
+  uint32_t id = read_id(reader, cursor, reader->string_count);
+  if (!id || id > reader->string_count)
+    return "";
+  return strtab_get(reader->texts, ((const uint32_t *)reader->text_ids.data)[id - 1]);
+}
+
+/* 0 when all fields of the record at hand were there and good. */
+static int check(struct reader *reader, const struct cursor *cursor) {
+  if (reader->has_unknown_id)
+    return damaged(reader, "a record refers to an id that was not announced");
+  return cursor->failed ? damaged(reader, "a record is malformed") : 0;
+}
+
+#define VISIT(reader, method, ...)                                                                 \
+  ((reader)->visitor->method ? (reader)->visitor->method((reader)->context, __VA_ARGS__) : 0)
+
+static int read_string(struct reader *reader, struct cursor *cursor) {
+  size_t bytes = cursor_left(cursor);
+  const char *text = (const char *)cursor_bytes(cursor, bytes);
+  if (!bytes || bytes > FORMAT_STRING_BYTES_MAX || memchr(text, '\0', bytes) ||
+      reader->string_count == UINT32_MAX - 1)
+    return damaged(reader, "a record is malformed");
+  uint32_t text_id = strtab_add(reader->texts, text, bytes);
+  buf_put(&reader->text_ids, &text_id, sizeof(text_id));
+  if (!text_id || reader->text_ids.failed)
+    return error_set(ENOMEM, "out of memory");
+  return VISIT(reader, string, ++reader->string_count, strtab_get(reader->texts, text_id), bytes);
+}
+
+static int read_module(struct reader *reader, struct cursor *cursor) {
+  struct trace_module module = {.path = read_text(reader, cursor)};
+  module.build_id_bytes = read_u32(cursor);
+  if (module.build_id_bytes > FORMAT_BUILD_ID_BYTES_MAX)
+    cursor->failed = true;
+  module.build_id = cursor_bytes(cursor, module.build_id_bytes);
+  if (!module.build_id_bytes)
+    module.build_id = NULL;
+  int end = check(reader, cursor);
+  return end ? end : VISIT(reader, module, ++reader->module_count, &module);
+}
+
+static int read_frame(struct reader *reader, struct cursor *cursor) {
+  struct trace_frame frame = {.kind = read_u32(cursor)};
+  if (frame.kind < FRAME_NATIVE || frame.kind > FRAME_MARK)
+    cursor->failed = true;
+  frame.flags = read_u32(cursor);
+  frame.module = read_id(reader, cursor, reader->module_count);
+  frame.address = cursor_varint(cursor);
+  frame.function = read_id(reader, cursor, reader->string_count);
+  frame.file = read_id(reader, cursor, reader->string_count);
+  frame.line = read_u32(cursor);
+  frame.first_line = read_u32(cursor);
+  int end = check(reader, cursor);
+  return end ? end : VISIT(reader, frame, ++reader->frame_count, &frame);
+}
+
+static int read_node(struct reader *reader, struct cursor *cursor) {
+  uint32_t id = reader->node_count + 1;
+  uint32_t back = read_u32(cursor);
+  if (!back || back > id)
+    cursor->failed = true;
+  struct trace_node node = {.parent = id - back,
+                            .frame = read_id(reader, cursor, reader->frame_count)};
+  if (!node.frame)
+    reader->has_unknown_id = true;
+  int end = check(reader, cursor);
+  if (end)
+    return end;
+  reader->node_count = id;
+  return VISIT(reader, node, id, node);
+}
+
+static int read_process(struct reader *reader, struct cursor *cursor) {
+  struct trace_process process = {.pid = read_u32(cursor)};
+  process.parent_pid = read_u32(cursor);
+  process.start_ns = read_time(cursor);
+  process.end_ns = read_time(cursor);
+  process.name = read_text(reader, cursor);
+  process.executable = read_text(reader, cursor);
+  process.runtime = read_text(reader, cursor);
+  int end = check(reader, cursor);
+  return end ? end : VISIT(reader, process, &process);
+}
+
+static int read_thread_record(struct reader *reader, struct cursor *cursor) {
+  struct trace_thread thread = {.thread = read_u32(cursor)};
+  if (!thread.thread || thread.thread == UINT32_MAX || thread.thread - 1 > reader->thread_count)
+    reader->has_unknown_id = true;
+  thread.pid = read_u32(cursor);
+  thread.tid = read_u32(cursor);
+  thread.start_ns = read_time(cursor);
+  thread.end_ns = read_time(cursor);
+  thread.name = read_text(reader, cursor);
+  int end = check(reader, cursor);
+  if (end)
+    return end;
+  if (thread.thread > reader->thread_count)
+    reader->thread_count = thread.thread;
+  return VISIT(reader, thread, &thread);
+}
+
+static int read_symbol(struct reader *reader, struct cursor *cursor) {
+  struct trace_symbol symbol = {.frame = read_id(reader, cursor, reader->frame_count)};
+  if (!symbol.frame)
+    reader->has_unknown_id = true;
+  symbol.depth = read_u32(cursor);
+  if (symbol.depth >= FORMAT_INLINE_DEPTH_MAX)
+    cursor->failed = true;
+  symbol.function = read_id(reader, cursor, reader->string_count);
+  symbol.file = read_id(reader, cursor, reader->string_count);
+  symbol.line = read_u32(cursor);
+  symbol.first_line = read_u32(cursor);
+  int end = check(reader, cursor);
+  return end ? end : VISIT(reader, symbol, &symbol);
+}
+
+static uint64_t read_event_time(struct reader *reader, struct cursor *cursor) {
+  reader->last_ns += format_unzigzag(cursor_varint(cursor));
+  if (reader->last_ns > FORMAT_TIME_NS_MAX)
+    cursor->failed = true;
+  return reader->last_ns;
+}
+
+static int read_sample(struct reader *reader, struct cursor *cursor) {
+  struct trace_sample sample = {.time_ns = read_event_time(reader, cursor)};
+  sample.thread = read_thread(reader, cursor);
+  sample.node = read_id(reader, cursor, reader->node_count);
+  int end = check(reader, cursor);
+  return end ? end : VISIT(reader, sample, &sample);
+}
+
+static int read_wait(struct reader *reader, struct cursor *cursor) {
+  struct trace_wait wait = {.start_ns = read_event_time(reader, cursor)};
+  wait.thread = read_thread(reader, cursor);
+  wait.node = read_id(reader, cursor, reader->node_count);
+  wait.reason = read_u32(cursor);
+  wait.count = cursor_varint(cursor);
+  wait.blocked_ns = read_time(cursor);
+  wait.run_queue_ns = read_time(cursor);
+  wait.span_ns = wait.blocked_ns + wait.run_queue_ns + format_unzigzag(cursor_varint(cursor));
+  wait.max_ns = wait.span_ns + format_unzigzag(cursor_varint(cursor));
+  wait.waker = read_id(reader, cursor, reader->thread_count);
+  wait.waker_tid = read_u32(cursor);
+  if ((unsigned)wait.reason >= WAIT_REASONS || !wait.count || wait.span_ns > FORMAT_TIME_NS_MAX ||
+      wait.max_ns > FORMAT_TIME_NS_MAX)
+    cursor->failed = true;
+  int end = check(reader, cursor);
+  return end ? end : VISIT(reader, wait, &wait);
+}
+
+static int read_account(struct reader *reader, struct cursor *cursor) {
+  struct trace_account account = {.thread = read_thread(reader, cursor)};
+  account.time_ns = read_time(cursor);
+  account.wall_ns = read_time(cursor);
+  account.on_cpu_ns = read_time(cursor);
+  account.blocked_ns = read_time(cursor);
+  account.run_queue_ns = read_time(cursor);
+  account.voluntary_switches = cursor_varint(cursor);
+  account.involuntary_switches = cursor_varint(cursor);
+  int end = check(reader, cursor);
+  return end ? end : VISIT(reader, account, &account);
+}
+
+static int read_counter(struct reader *reader, struct cursor *cursor) {
+  const char *name = read_text(reader, cursor);
+  uint64_t value = cursor_varint(cursor);
+  int end = check(reader, cursor);
+  return end ? end : VISIT(reader, counter, name, value);
+}
+
+static int read_meta(struct reader *reader, struct cursor *cursor) {
+  const char *name = read_text(reader, cursor);
+  const char *value = read_text(reader, cursor);
+  int end = check(reader, cursor);
+  return end ? end : VISIT(reader, meta, name, value);
+}
+
+static int (*const record_readers[RECORD_TYPES])(struct reader *, struct cursor *) = {
+    [RECORD_STRING] = read_string,   [RECORD_MODULE] = read_module,
+    [RECORD_FRAME] = read_frame,     [RECORD_NODE] = read_node,
+    [RECORD_PROCESS] = read_process, [RECORD_THREAD] = read_thread_record,
+    [RECORD_SYMBOL] = read_symbol,   [RECORD_SAMPLE] = read_sample,
+    [RECORD_WAIT] = read_wait,       [RECORD_ACCOUNT] = read_account,
+    [RECORD_COUNTER] = read_counter, [RECORD_META] = read_meta,
+};
+
+static int read_records(struct reader *reader, const uint8_t *raw, size_t bytes) {
+  struct cursor chunk = cursor_of(raw, bytes);
+  reader->last_ns = 0;
+  while (cursor_left(&chunk)) {
+    uint8_t type = cursor_u8(&chunk);
+    uint64_t body_bytes = cursor_varint(&chunk);
+    const uint8_t *body = cursor_bytes(&chunk, body_bytes);
+    if (chunk.failed)
+      return damaged(reader, "a record is malformed");
+    if (type >= RECORD_TYPES || !record_readers[type])
+      continue;
+    struct cursor cursor = cursor_of(body, body_bytes);
+    reader->has_unknown_id = false;
+    int end = record_readers[type](reader, &cursor);
+    if (end)
+      return end;
+  }
+  return 0;
+}
+
+/* ---- Chunks ---------------------------------------------------------------------------------- */
+
+struct chunk {
+  uint32_t kind; /* enum format_chunk_kind */
+  uint32_t stored_bytes;
+  uint32_t raw_bytes;
+};
+
+/* Fuzzers cannot guess checksums. */
+static bool is_crc_good(uint32_t expected, uint32_t found) {
+#ifdef FUZZING
+  (void)expected, (void)found;
+  return true;
+#else
+  return expected == found;
+#endif
+}
+
+static bool are_sizes_sane(const struct chunk *chunk) {
+  uint64_t unpacked_max =
+      (uint64_t)chunk->stored_bytes * FORMAT_RATIO_MAX + FORMAT_RATIO_SLACK_BYTES;
+  if (chunk->stored_bytes > FORMAT_CHUNK_STORED_BYTES_MAX ||
+      chunk->raw_bytes > FORMAT_CHUNK_RAW_BYTES_MAX || chunk->raw_bytes > unpacked_max)
+    return false;
+  if (chunk->kind == CHUNK_ZSTD)
+    return true;
+  return chunk->kind == CHUNK_END ? !chunk->stored_bytes && !chunk->raw_bytes
+                                  : chunk->stored_bytes == chunk->raw_bytes;
+}
+
+/* Reads the next chunk's header and payload (into reader->stored). */
+static int read_chunk(struct reader *reader, struct chunk *chunk) {
+  uint8_t header[FORMAT_CHUNK_HEADER_BYTES];
+  ssize_t got = source_read(&reader->source, header, sizeof(header));
+  if (got < 0)
+    return (int)got;
+  if (!got)
+    return damaged(reader, "it has no end mark: the capture was killed, or is still running");
+  if ((size_t)got < sizeof(header))
+    return damaged(reader, "it is cut off within a chunk");
+  struct cursor cursor = cursor_of(header, sizeof(header));
+  bool is_magic_good = cursor_u32(&cursor) == FORMAT_CHUNK_MAGIC;
+  chunk->kind = cursor_u32(&cursor);
+  chunk->stored_bytes = cursor_u32(&cursor);
+  chunk->raw_bytes = cursor_u32(&cursor);
+  uint32_t sequence = cursor_u32(&cursor);
+  uint32_t crc = cursor_u32(&cursor);
+  if (!is_magic_good || chunk->kind < CHUNK_ZSTD || chunk->kind > CHUNK_STORED ||
+      !are_sizes_sane(chunk))
+    return damaged(reader, "a chunk's header is damaged");
+  got = source_read(&reader->source, reader->stored, chunk->stored_bytes);
+  if (got < 0)
+    return (int)got;
+  if ((size_t)got < chunk->stored_bytes)
+    return damaged(reader, "it is cut off within a chunk");
+  if (!is_crc_good(format_chunk_crc(header, reader->stored, chunk->stored_bytes), crc))
+    return damaged(reader, "a chunk's checksum is wrong");
+  if (!is_crc_good(reader->status->chunk_count, sequence))
+    return damaged(reader, "a chunk is missing");
+  return 0;
+}
+
+static int read_content(struct reader *reader, const struct chunk *chunk) {
+  const uint8_t *raw = reader->stored;
+  if (chunk->kind == CHUNK_ZSTD) {
+    size_t bytes = ZSTD_decompressDCtx(reader->zstd, reader->raw, chunk->raw_bytes, reader->stored,
+                                       chunk->stored_bytes);
+    if (ZSTD_isError(bytes) || bytes != chunk->raw_bytes)
+      return damaged(reader, "a chunk does not decompress");
+    raw = reader->raw;
+  }
+  int end = read_records(reader, raw, chunk->raw_bytes);
+  if (end)
+    return end;
+  reader->status->read_bytes += FORMAT_CHUNK_HEADER_BYTES + chunk->stored_bytes;
+  reader->status->chunk_count++;
+  if (chunk->kind == CHUNK_END) {
+    uint8_t more;
+    reader->status->complete = true;
+    return source_read(&reader->source, &more, 1) > 0
+               ? damaged(reader, "something follows its end mark")
+               : READING_ENDS;
+  }
+  return 0;
+}
+
+static int read_header(struct reader *reader) {
+  const char *name = reader->source.name;
+  uint8_t header[FORMAT_HEADER_BYTES];
+  ssize_t got = source_read(&reader->source, header, sizeof(header));
+  if (got < 0)
+    return (int)got;
+  if (!got)
+    return error_set(EINVAL, "%s: is empty, not a ragprof trace", name);
+  size_t magic_bytes = (size_t)got < FORMAT_MAGIC_BYTES ? (size_t)got : FORMAT_MAGIC_BYTES;
+  if (memcmp(header, FORMAT_MAGIC, magic_bytes))
+    return error_set(EINVAL, "%s: is not a ragprof trace", name);
+  if ((size_t)got < sizeof(header))
+    return error_set(EINVAL, "%s: is cut off within the header, nothing can be read", name);
+  struct cursor cursor = cursor_of(header + FORMAT_MAGIC_BYTES, 8);
+  uint32_t version = cursor_u32(&cursor);
+  if (!is_crc_good((uint32_t)crc32(0, header, 12), cursor_u32(&cursor)))
+    return error_set(EINVAL, "%s: its header is damaged, nothing can be read", name);
+  if (version > TRACE_VERSION)
+    return error_set(EINVAL, "%s: is of trace version %u; this ragprof reads up to %u", name,
+                     version, TRACE_VERSION);
+  if (!version)
+    return error_set(EINVAL, "%s: is of trace version 0, which never was", name);
+  reader->status->read_bytes = sizeof(header);
+  return 0;
+}
+
+static int read_source(struct reader *reader) {
+  int end = read_header(reader);
+  while (!end) {
+    struct chunk chunk = {0};
+    end = read_chunk(reader, &chunk);
+    if (!end)
+      end = read_content(reader, &chunk);
+  }
+  return end < 0 ? end : 0;
+}
+
+static int read_all(struct source source, uint64_t file_bytes, const struct trace_visitor *visitor,
+                    void *context, struct trace_status *status) {
+  struct trace_status unused;
+  struct reader reader = {.visitor = visitor,
+                          .context = context,
+                          .status = status ? status : &unused,
+                          .source = source};
+  *reader.status = (struct trace_status){.file_bytes = file_bytes};
+  reader.stored = malloc(FORMAT_CHUNK_STORED_BYTES_MAX);
+  reader.raw = malloc(FORMAT_CHUNK_RAW_BYTES_MAX);
+  reader.zstd = ZSTD_createDCtx();
+  reader.texts = strtab_new();
+  int error = reader.stored && reader.raw && reader.zstd && reader.texts
+                  ? read_source(&reader)
+                  : error_set(ENOMEM, "out of memory");
+  if (reader.status->file_bytes < reader.status->read_bytes) /* a pipe, or a growing file */
+    reader.status->file_bytes = reader.status->read_bytes;
+  free(reader.stored);
+  free(reader.raw);
+  ZSTD_freeDCtx(reader.zstd);
+  strtab_free(reader.texts);
+  buf_fini(&reader.text_ids);
+  return error;
+}
+
+int trace_read(const char *path, const struct trace_visitor *visitor, void *context,
+               struct trace_status *status) {
+  int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+  if (fd < 0)
+    return error_errno("%s", path);
+  struct stat stat;
+  int error;
+  if (fstat(fd, &stat))
+    error = error_errno("%s", path);
+  else if (S_ISDIR(stat.st_mode))
+    error = error_set(EISDIR, "%s: is a directory, not a ragprof trace", path);
+  else
+    error = read_all((struct source){.fd = fd, .name = path},
+                     S_ISREG(stat.st_mode) ? (uint64_t)stat.st_size : 0, visitor, context, status);
+  close(fd);
+  return error;
+}
+
+int trace_read_memory(const void *data, size_t bytes, const struct trace_visitor *visitor,
+                      void *context, struct trace_status *status) {
+  struct source source = {.fd = -1, .memory = cursor_of(data, bytes), .name = "trace"};
+  return read_all(source, bytes, visitor, context, status);
+}
