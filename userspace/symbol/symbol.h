@@ -57,7 +57,8 @@ void symbol_kernel_close(struct symbol_kernel *kernel);
  * is a link, or belongs to neither `uid` nor root; read with bounds on line length and size. */
 struct symbol_map;
 int symbol_map_open(struct symbol_map **out, pid_t pid, uid_t uid);
-bool symbol_map_resolve(struct symbol_map *map, uint64_t address, symbol_fn callback, void *context);
+bool symbol_map_resolve(struct symbol_map *map, uint64_t address, symbol_fn callback,
+                        void *context);
 void symbol_map_close(struct symbol_map *map);
 
 /* A readable name of a raw one: demangled, or the same. The result is malloc'ed; NULL when out of
