@@ -11,12 +11,13 @@
 #include "model/profile.h"
 
 struct render_options {
-  enum calltree_kind kind; /* cpu, off-cpu or wall: which graph to draw (HTML: which to show first) */
-  const char *title;       /* NULL: made from the target's name */
-  bool color;              /* text: ANSI colours */
-  bool inverted;           /* flame graphs: icicle (root on top) */
-  uint32_t top_count;      /* reports: rows per table; 0: the format's default */
-  uint32_t width_columns;  /* text: width of the terminal, 0 unknown */
+  enum calltree_kind
+      kind;           /* cpu, off-cpu or wall: which graph to draw (HTML: which to show first) */
+  const char *title;  /* NULL: made from the target's name */
+  bool color;         /* text: ANSI colours */
+  bool inverted;      /* flame graphs: icicle (root on top) */
+  uint32_t top_count; /* reports: rows per table; 0: the format's default */
+  uint32_t width_columns; /* text: width of the terminal, 0 unknown */
 };
 
 struct render_format {
@@ -26,8 +27,9 @@ struct render_format {
   int (*render)(FILE *out, const struct profile *profile, const struct render_options *options);
 };
 
-extern const struct render_format flame_formats[];  /* html, svg, folded; ends with a NULL name */
-extern const struct render_format report_formats[]; /* text, json, markdown; ends with a NULL name */
+extern const struct render_format flame_formats[]; /* html, svg, folded; ends with a NULL name */
+extern const struct render_format
+    report_formats[]; /* text, json, markdown; ends with a NULL name */
 
 /* NULL when there is no such format. */
 const struct render_format *render_format_find(const struct render_format *formats,

@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Names of frames as the flame graphs show them, made harmless for their place. Symbols come from
+ * the target and may hold anything: control characters, broken UTF-8, markup, text direction marks.
+ */
+#ifndef RAGPROF_RENDER_FLAME_TEXT_H
+#define RAGPROF_RENDER_FLAME_TEXT_H
+
+#include "analysis/calltree.h"
+#include "base/buf.h"
+
+enum flame_place {
+  FLAME_PLAIN,  /* a line of text */
+  FLAME_FOLDED, /* a field of the folded format: ';' separates */
+  FLAME_XML,    /* text or a quoted attribute of XML */
+};
+
+/* Appends `text` as valid UTF-8; what could act on a terminal, a parser or the reading direction is
+ * replaced. */
+void flame_put_text(struct buf *buf, enum flame_place place, const char *text);
+
+/* Appends the label of a node: "function (file.py:12)" for Python (the line of the definition),
+ * "waiting: futex" for a leaf of waiting, the function's name for the rest. */
+void flame_put_label(struct buf *buf, enum flame_place place, const struct profile *profile,
+                     const struct calltree_node *node);
+
+/* The last component of a path, with its folder when it says little by itself (__init__.py). */
+const char *flame_short_path(const char *path);
+
+/* What the flame graph is about, when no title was asked for: target.name, or "ragprof". */
+const char *flame_title(const struct profile *profile, const char *title);
+
+#endif

@@ -1,0 +1,9 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Owns the table of flame graph formats. */
+#include "render/flame_formats.h"
+
+const struct render_format flame_formats[] = {
+    {"folded", "folded", "one line a stack, \"root;...;leaf N\", N in microseconds",
+     flame_render_folded},
+    {0},
+};
