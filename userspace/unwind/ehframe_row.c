@@ -1,0 +1,316 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Turns call-frame rules into rows, and recognises the DWARF expressions that rows can say. */
+#include "unwind/ehframe_internal.h"
+
+#include "unwind_row.h"
+
+/* DWARF 5, table 7.9. */
+enum {
+  OP_DEREF = 0x06,
+  OP_CONST1U = 0x08,
+  OP_CONST1S = 0x09,
+  OP_CONST2U = 0x0a,
+  OP_CONST2S = 0x0b,
+  OP_CONST4U = 0x0c,
+  OP_CONST4S = 0x0d,
+  OP_CONST8U = 0x0e,
+  OP_CONST8S = 0x0f,
+  OP_CONSTU = 0x10,
+  OP_CONSTS = 0x11,
+  OP_AND = 0x1a,
+  OP_MINUS = 0x1c,
+  OP_PLUS = 0x22,
+  OP_PLUS_UCONST = 0x23,
+  OP_SHL = 0x24,
+  OP_GE = 0x2a,
+  OP_LIT0 = 0x30,
+  OP_LIT31 = 0x4f,
+  OP_BREG0 = 0x70,
+  OP_BREG31 = 0x8f,
+  OP_BREGX = 0x92,
+  OP_NOP = 0x96,
+};
+
+/* A value on the expression's stack: a sum of at most one register, or of what lies at such a sum,
+ * and a constant. */
+enum term_kind { TERM_CONST, TERM_REGISTER, TERM_DEREF };
+
+struct term {
+  enum term_kind kind;
+  uint64_t reg;
+  int64_t offset; /* TERM_DEREF: added before the load */
+  int64_t addend; /* added at last */
+};
+
+#define TERMS_MAX 4
+
+struct terms {
+  struct term at[TERMS_MAX];
+  size_t count;
+};
+
+static bool push(struct terms *terms, struct term term) {
+  if (terms->count == TERMS_MAX)
+    return false;
+  terms->at[terms->count++] = term;
+  return true;
+}
+
+static bool push_const(struct terms *terms, int64_t value) {
+  return push(terms, (struct term){.kind = TERM_CONST, .addend = value});
+}
+
+static bool push_register(struct terms *terms, uint64_t reg, int64_t offset) {
+  return push(terms, (struct term){.kind = TERM_REGISTER, .reg = reg, .addend = offset});
+}
+
+static bool deref(struct terms *terms) {
+  struct term *top;
+
+  if (!terms->count)
+    return false;
+  top = &terms->at[terms->count - 1];
+  if (top->kind != TERM_REGISTER)
+    return false;
+  *top = (struct term){.kind = TERM_DEREF, .reg = top->reg, .offset = top->addend};
+  return true;
+}
+
+/* plus and minus; one side has to be a constant (the right one for minus). */
+static bool add(struct terms *terms, bool is_minus) {
+  struct term *left, right;
+
+  if (terms->count < 2)
+    return false;
+  right = terms->at[--terms->count];
+  left = &terms->at[terms->count - 1];
+  if (right.kind != TERM_CONST) {
+    struct term swapped = *left;
+    if (is_minus || left->kind != TERM_CONST)
+      return false;
+    *left = right;
+    right = swapped;
+  }
+  return is_minus ? !__builtin_sub_overflow(left->addend, right.addend, &left->addend)
+                  : !__builtin_add_overflow(left->addend, right.addend, &left->addend);
+}
+
+static int64_t fixed(struct cursor *cursor, size_t bytes, bool is_signed) {
+  uint64_t value = 0;
+  for (size_t i = 0; i < bytes; i++)
+    value |= (uint64_t)cfi_u8(cursor) << (8 * i);
+  if (is_signed && bytes < 8 && value >> (8 * bytes - 1))
+    value |= UINT64_MAX << (8 * bytes);
+  return (int64_t)value;
+}
+
+static bool apply(struct terms *terms, struct cursor *cursor, uint8_t op) {
+  if (op >= OP_LIT0 && op <= OP_LIT31)
+    return push_const(terms, op - OP_LIT0);
+  if (op >= OP_BREG0 && op <= OP_BREG31)
+    return push_register(terms, op - OP_BREG0, cfi_sleb(cursor));
+  if (op >= OP_CONST1U && op <= OP_CONST8S) /* in pairs: unsigned, signed; 1, 2, 4, 8 bytes */
+    return push_const(terms, fixed(cursor, 1u << ((op - OP_CONST1U) / 2), (op - OP_CONST1U) & 1));
+  switch (op) {
+  case OP_CONSTU:
+    return push_const(terms, (int64_t)cfi_uleb(cursor));
+  case OP_CONSTS:
+    return push_const(terms, cfi_sleb(cursor));
+  case OP_PLUS_UCONST:
+    return push_const(terms, (int64_t)cfi_uleb(cursor)) && add(terms, false);
+  case OP_BREGX: {
+    uint64_t reg = cfi_uleb(cursor);
+    return push_register(terms, reg, cfi_sleb(cursor));
+  }
+  case OP_DEREF:
+    return deref(terms);
+  case OP_PLUS:
+  case OP_MINUS:
+    return add(terms, op == OP_MINUS);
+  case OP_NOP:
+    return true;
+  default:
+    return false;
+  }
+}
+
+/* The expression as one term, starting from `terms`. */
+static bool evaluate(struct terms *terms, const uint8_t *code, size_t bytes, struct term *result) {
+  struct cursor cursor = cursor_of(code, bytes);
+
+  while (cursor.at < cursor.end)
+    if (!apply(terms, &cursor, cfi_u8(&cursor)) || cursor.failed)
+      return false;
+  if (!terms->count)
+    return false;
+  *result = terms->at[terms->count - 1];
+  return true;
+}
+
+/* The lazy-binding PLT, as GNU ld writes it for x86-64 (elf_x86_64_eh_frame_plt in
+ * bfd/elf64-x86-64.c): breg7 n; breg16 0; lit15; and; lit<k>; ge; lit3; shl; plus. Each stub of 16
+ * bytes pushes one word, k bytes into it. */
+static bool plt(struct cfi_rules *rules, const uint8_t *code, size_t bytes) {
+  static const uint8_t middle[] = {OP_BREG0 + DWARF_RA, 0, OP_LIT0 + 15, OP_AND};
+  static const uint8_t tail[] = {OP_GE, OP_LIT0 + 3, OP_SHL, OP_PLUS};
+
+  if (bytes != 11 || code[0] != OP_BREG0 + DWARF_RSP || code[1] > 0x3f ||
+      memcmp(code + 2, middle, sizeof(middle)) != 0 || code[6] < OP_LIT0 ||
+      code[6] > OP_LIT0 + 15 || memcmp(code + 7, tail, sizeof(tail)) != 0)
+    return false;
+  rules->cfa_kind = CFA_PLT;
+  rules->cfa_register = DWARF_RSP;
+  rules->cfa_offset = code[1];
+  rules->cfa_addend = code[6] - OP_LIT0;
+  return true;
+}
+
+void ehframe_cfa_expression(struct cfi_rules *rules, const uint8_t *code, size_t bytes) {
+  struct terms terms = {.count = 0};
+  struct term term;
+
+  rules->cfa_kind = CFA_UNSUPPORTED;
+  if (plt(rules, code, bytes) || !evaluate(&terms, code, bytes, &term) || term.reg > 15 ||
+      term.kind == TERM_CONST)
+    return;
+  rules->cfa_register = (uint8_t)term.reg;
+  if (term.kind == TERM_REGISTER) {
+    rules->cfa_kind = CFA_REGISTER;
+    rules->cfa_offset = term.addend;
+    rules->cfa_addend = 0;
+  } else {
+    rules->cfa_kind = CFA_DEREF;
+    rules->cfa_offset = term.offset;
+    rules->cfa_addend = term.addend;
+  }
+}
+
+/* The address where a register was saved. The expression starts with the CFA on its stack (DWARF 5,
+ * 6.4.2.3), which is a pseudo register here. */
+void ehframe_save_expression(struct cfi_rules *rules, uint64_t reg, const uint8_t *code,
+                             size_t bytes) {
+  enum { CFA_PSEUDO = 255 };
+  struct terms terms = {.count = 1, .at = {{.kind = TERM_REGISTER, .reg = CFA_PSEUDO}}};
+  enum save_kind kind = SAVE_UNSUPPORTED;
+  struct term term = {0};
+
+  if (evaluate(&terms, code, bytes, &term) && term.kind == TERM_REGISTER) {
+    if (term.reg == CFA_PSEUDO)
+      kind = SAVE_AT_CFA;
+    else if (term.reg == DWARF_RSP)
+      kind = SAVE_AT_RSP;
+    else if (term.reg == DWARF_RBP && term.addend == 0)
+      kind = SAVE_AT_RBP;
+  }
+  if (reg == DWARF_RBP) {
+    rules->rbp_kind = kind;
+    rules->rbp_offset = term.addend;
+  } else if (reg == DWARF_RA) {
+    rules->ra_kind = kind;
+    rules->ra_offset = term.addend;
+  }
+}
+
+/* ---- rows ---- */
+
+/* bytes as words, when they are a whole number within [low, high]. */
+static bool words(int64_t bytes, int64_t low, int64_t high, int64_t *count) {
+  *count = bytes / 8;
+  return bytes % 8 == 0 && *count >= low && *count <= high;
+}
+
+static bool row_register(struct unwind_row *row, const struct cfi_rules *rules) {
+  int64_t count;
+
+  if (rules->cfa_register == DWARF_RSP || rules->cfa_register == DWARF_RBP) {
+    row->type = rules->cfa_register == DWARF_RSP ? ROW_RSP : ROW_RBP;
+    if (!words(rules->cfa_offset, 0, UINT16_MAX, &count))
+      return false;
+    row->cfa = (uint16_t)count;
+    return true;
+  }
+  row->type = ROW_REGISTER;
+  if (!words(rules->cfa_offset, 0, UINT16_MAX >> 4, &count))
+    return false;
+  row->cfa = (uint16_t)(count << 4 | rules->cfa_register);
+  return true;
+}
+
+static bool row_deref(struct unwind_row *row, const struct cfi_rules *rules) {
+  int64_t offset, addend;
+
+  if (rules->cfa_register == DWARF_RBP && rules->cfa_addend == 0) {
+    row->type = ROW_DEREF_RBP;
+    if (!words(rules->cfa_offset, INT16_MIN, INT16_MAX, &offset))
+      return false;
+    row->cfa = (uint16_t)(int16_t)offset;
+    return true;
+  }
+  row->type = ROW_DEREF_RSP;
+  if (rules->cfa_register != DWARF_RSP || !words(rules->cfa_offset, 0, 255, &offset) ||
+      !words(rules->cfa_addend, 0, 255, &addend))
+    return false;
+  row->cfa = (uint16_t)(addend << 8 | offset);
+  return true;
+}
+
+static bool row_cfa_rule(struct unwind_row *row, const struct cfi_rules *rules) {
+  switch (rules->cfa_kind) {
+  case CFA_REGISTER:
+    return row_register(row, rules);
+  case CFA_DEREF:
+    return row_deref(row, rules);
+  case CFA_PLT:
+    row->type = ROW_PLT;
+    row->cfa = (uint16_t)(rules->cfa_offset << 8 | rules->cfa_addend);
+    return true;
+  default:
+    return false;
+  }
+}
+
+static bool row_rbp_rule(struct unwind_row *row, const struct cfi_rules *rules) {
+  int64_t count;
+
+  switch (rules->rbp_kind) {
+  case SAVE_SAME:
+  case SAVE_UNDEFINED:
+    row->rbp = ROW_RBP_SAME;
+    return true;
+  case SAVE_AT_RBP:
+    row->rbp = ROW_RBP_AT_RBP;
+    return true;
+  case SAVE_AT_CFA:
+    if (!words(rules->rbp_offset, INT8_MIN, ROW_RBP_AT_RBP - 1, &count))
+      return false;
+    row->rbp = (int8_t)count;
+    return true;
+  default:
+    return false;
+  }
+}
+
+/* glibc's __restore_rt describes the registers of the ucontext at rsp one by one, each by an
+ * expression: the CFA from its rsp slot, the return address at its rip slot. */
+static bool is_signal_context(const struct cfi_rules *rules) {
+  return rules->cfa_kind == CFA_DEREF && rules->cfa_register == DWARF_RSP &&
+         rules->cfa_offset == CONTEXT_SP && rules->cfa_addend == 0 &&
+         rules->ra_kind == SAVE_AT_RSP && rules->ra_offset == CONTEXT_PC;
+}
+
+bool ehframe_row(struct unwind_row *row, const struct cfi_rules *rules, bool is_signal_frame) {
+  *row = (struct unwind_row){.rbp = ROW_RBP_SAME, .type = ROW_INVALID};
+  if (rules->ra_kind == SAVE_UNDEFINED) {
+    row->type = ROW_END;
+    return true;
+  }
+  if (is_signal_frame && is_signal_context(rules)) {
+    row->type = ROW_SIGNAL;
+    return true;
+  }
+  if (rules->ra_kind == SAVE_AT_CFA && rules->ra_offset == -8 && row_cfa_rule(row, rules) &&
+      row_rbp_rule(row, rules))
+    return true;
+  *row = (struct unwind_row){.rbp = ROW_RBP_SAME, .type = ROW_INVALID};
+  return false;
+}
