@@ -2,9 +2,6 @@
 # The programs with known answers that the tests profile, in $(B)/workloads. Frame pointers are left
 # out on purpose, and the hardening of the product is: these stand for programs found in the wild.
 
-# This file is included before the Makefile's own first rule.
-.DEFAULT_GOAL := all
-
 CXX ?= g++
 WORKLOAD_FLAGS := -O2 -g -fomit-frame-pointer -fno-optimize-sibling-calls -Wall -Wextra -Werror \
   -D_GNU_SOURCE
@@ -13,6 +10,7 @@ WORKLOAD_CXX := $(wildcard tests/workloads/*.cc)
 WORKLOADS := $(WORKLOAD_C:tests/workloads/%.c=$(B)/workloads/%) \
   $(WORKLOAD_CXX:tests/workloads/%.cc=$(B)/workloads/%) \
   $(addprefix $(B)/workloads/,stripped no_cfi broken_cfi)
+TEST_NEEDS += $(WORKLOADS)
 
 workloads: $(WORKLOADS)
 
