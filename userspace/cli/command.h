@@ -31,7 +31,7 @@ struct option_spec {
   const char *value_name;    /* "PID"; NULL for flags */
   const char *default_value; /* NULL: unset */
   const char *choices;       /* OPTION_CHOICE: "text|json|markdown" */
-  const char *summary;       /* one line for help and man page */
+  const char *summary;       /* one line for help and man page; NULL: hidden, for the build's use */
 };
 
 struct arguments; /* the parsed command line */
