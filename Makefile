@@ -1,19 +1,42 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-# Builds everything under build/. Targets: all test bench lint asan install clean.
+# Builds everything under build/ (another folder: make B=DIR).
+#
+#   make            the program, its man pages and shell completions
+#   make test       every test; ends with "N passed, N failed, N skipped"
+#   make unit       the unit tests alone
+#   make bench      the benchmarks
+#   make lint       layout, layers, sizes, banned functions, shellcheck, cppcheck
+#   make asan       the unit tests under AddressSanitizer and UBSan
+#   make install    PREFIX=/usr/local DESTDIR=
+#   make uninstall  the same two
+#   make check-deps what the build needs and this machine lacks
+#   make clean
+
+.DEFAULT_GOAL := all
+.DELETE_ON_ERROR:
 
 B ?= build
-CC ?= gcc
+ifeq ($(origin CC),default)
+CC := gcc
+endif
 CLANG ?= clang
 LLVM_STRIP ?= llvm-strip
-BPFTOOL ?= bpftool
+# On Ubuntu the command of that name only finds the tool of the running kernel's own package.
+BPFTOOL ?= $(or $(firstword $(shell for tool in bpftool /usr/sbin/bpftool /usr/lib/linux-tools/*/bpftool; do \
+  $$tool version >/dev/null 2>&1 && echo $$tool; done)),bpftool)
+AR ?= ar
+INSTALL ?= install
 PREFIX ?= /usr/local
+DESTDIR ?=
 ARCH := $(shell uname -m)
 
 VERSION := 0.1.0
 CFLAGS ?= -O2 -g
 WARNINGS := -std=gnu11 -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes \
   -Wvla -Wno-sign-compare
-HARDENING := -D_FORTIFY_SOURCE=2 -fstack-protector-strong -fstack-clash-protection -fcf-protection -fPIE
+HARDENING := -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2 -fstack-protector-strong -fstack-clash-protection -fPIE
+HARDENING += $(if $(filter x86_64,$(ARCH)),-fcf-protection)
+HARDENING += $(if $(filter aarch64,$(ARCH)),-mbranch-protection=standard)
 CPPFLAGS += -D_GNU_SOURCE -DRAGPROF_VERSION='"$(VERSION)"' -Iuserspace -Ibpf -I$(B)/gen
 LDFLAGS += -pie -Wl,-z,relro,-z,now,-z,noexecstack
 LIBS := -lbpf -ldw -lelf -lzstd -lz -llzma -liberty -lpthread -lm
@@ -23,38 +46,102 @@ HARDENING := -fPIE -fsanitize=$(SANITIZE) -fno-omit-frame-pointer -fno-sanitize-
 LDFLAGS += -fsanitize=$(SANITIZE)
 endif
 
-include $(wildcard tests/*.mk userspace/*/*.mk)
-
 SOURCES := $(wildcard userspace/*/*.c)
 OBJECTS := $(SOURCES:%.c=$(B)/%.o)
 LIBRARY_OBJECTS := $(filter-out $(B)/userspace/cli/main.o,$(OBJECTS))
 LIBRARY := $(B)/libragprof_core.a
 UNIT_TESTS := $(patsubst tests/unit/%.c,$(B)/tests/unit/%,$(wildcard tests/unit/*_test.c))
+BATS_TESTS := $(wildcard tests/*.bats)
+GENERATED := $(B)/gen/commit.h
+SHELLS := bash zsh fish
 
-all: $(B)/ragprof
+all: $(B)/ragprof $(B)/man/.made $(SHELLS:%=$(B)/completion/ragprof.%)
+
+# The parts add their own rules; they may add to LIBRARY_OBJECTS, GENERATED, LIBS and TEST_NEEDS.
+-include $(wildcard bpf/*.mk userspace/*/*.mk tests/*.mk)
 
 $(B)/ragprof: $(B)/userspace/cli/main.o $(LIBRARY)
 	$(CC) $(CFLAGS) $(HARDENING) $(LDFLAGS) -o $@ $^ $(LIBS)
 
 $(LIBRARY): $(LIBRARY_OBJECTS)
 	@rm -f $@
-	ar rcs $@ $^
+	$(AR) rcs $@ $^
 
-$(B)/userspace/%.o: userspace/%.c
+$(B)/userspace/%.o: userspace/%.c | $(B)/.dependencies $(GENERATED)
 	@mkdir -p $(@D)
 	$(CC) $(CPPFLAGS) $(CFLAGS) $(WARNINGS) $(HARDENING) -MMD -MP -c -o $@ $<
 
--include $(OBJECTS:.o=.d)
-
 $(B)/tests/unit/%: tests/unit/%.c $(LIBRARY)
 	@mkdir -p $(@D)
-	$(CC) $(CPPFLAGS) -Itests/unit $(CFLAGS) $(WARNINGS) $(HARDENING) $(LDFLAGS) -MMD -MP -o $@ $< $(LIBRARY) $(LIBS) -lcmocka -lunwind -lunwind-x86_64
+	$(CC) $(CPPFLAGS) -Itests/unit $(CFLAGS) $(WARNINGS) $(HARDENING) $(LDFLAGS) -MMD -MP -o $@ $< \
+	  $(LIBRARY) $(LIBS) -lcmocka -lunwind -lunwind-x86_64
+
+-include $(OBJECTS:.o=.d) $(UNIT_TESTS:=.d)
+
+# Written only when the commit changes, so that it rebuilds only what shows it.
+$(B)/gen/commit.h: FORCE
+	@mkdir -p $(@D)
+	@{ echo "#define RAGPROF_COMMIT \"$$(git describe --always --dirty --abbrev=12 2>/dev/null || echo unknown)\""; \
+	   echo "#define RAGPROF_COMMIT_DATE \"$$(git log -1 --format=%cs 2>/dev/null)\""; } > $@.$$$$ && \
+	{ cmp -s $@.$$$$ $@ && rm -f $@.$$$$ || mv $@.$$$$ $@; }
+
+# Checked once per build folder; tools/install-deps --build is the remedy.
+$(B)/.dependencies:
+	@mkdir -p $(@D)
+	@tools/install-deps --check --build
+	@touch $@
+
+check-deps:
+	@tools/install-deps --check --build --test
+
+$(B)/man/.made: $(B)/ragprof
+	@mkdir -p $(@D)
+	@rm -f $(@D)/*.1
+	@$< help --man ragprof > $(@D)/ragprof.1
+	@for name in $$($< help --names); do $< help --man $$name > $(@D)/ragprof-$$name.1 || exit 1; done
+	@touch $@
+
+$(B)/completion/ragprof.%: $(B)/ragprof
+	@mkdir -p $(@D)
+	@$< completion $* > $@
 
 unit: $(UNIT_TESTS)
-	@set -e; for test in $(UNIT_TESTS); do echo "$$test"; $$test; done
+	@tools/run-tests $(UNIT_TESTS)
+
+test: all $(UNIT_TESTS) $(TEST_NEEDS)
+	@RAGPROF_BUILD=$(abspath $(B)) tools/run-tests $(UNIT_TESTS) $(BATS_TESTS)
+
+bench: all $(TEST_NEEDS)
+	@RAGPROF_BUILD=$(abspath $(B)) tests/bench/run
+
+lint:
+	@tools/lint
+
+asan:
+	@$(MAKE) B=$(B)/asan SANITIZE=address,undefined CFLAGS="-O1 -g" unit
+
+install: all
+	$(INSTALL) -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/share/man/man1 \
+	  $(DESTDIR)$(PREFIX)/share/bash-completion/completions $(DESTDIR)$(PREFIX)/share/zsh/site-functions \
+	  $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d $(DESTDIR)$(PREFIX)/share/doc/ragprof
+	$(INSTALL) -m 755 $(B)/ragprof $(DESTDIR)$(PREFIX)/bin/ragprof
+	$(INSTALL) -m 644 $(B)/man/*.1 $(DESTDIR)$(PREFIX)/share/man/man1/
+	$(INSTALL) -m 644 $(B)/completion/ragprof.bash $(DESTDIR)$(PREFIX)/share/bash-completion/completions/ragprof
+	$(INSTALL) -m 644 $(B)/completion/ragprof.zsh $(DESTDIR)$(PREFIX)/share/zsh/site-functions/_ragprof
+	$(INSTALL) -m 644 $(B)/completion/ragprof.fish $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/ragprof.fish
+	$(INSTALL) -m 644 README.md CHANGELOG.md LICENSE $(wildcard docs/*.md) $(DESTDIR)$(PREFIX)/share/doc/ragprof/
+
+uninstall:
+	rm -f $(DESTDIR)$(PREFIX)/bin/ragprof $(DESTDIR)$(PREFIX)/share/man/man1/ragprof.1 \
+	  $(DESTDIR)$(PREFIX)/share/man/man1/ragprof-*.1 \
+	  $(DESTDIR)$(PREFIX)/share/bash-completion/completions/ragprof \
+	  $(DESTDIR)$(PREFIX)/share/zsh/site-functions/_ragprof \
+	  $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/ragprof.fish
+	rm -rf $(DESTDIR)$(PREFIX)/share/doc/ragprof
 
 clean:
 	rm -rf $(B)
 
-.PHONY: all unit clean
-.DELETE_ON_ERROR:
+FORCE:
+
+.PHONY: all unit test bench lint asan install uninstall check-deps clean FORCE
