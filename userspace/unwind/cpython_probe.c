@@ -351,6 +351,16 @@ static bool version_by_symbol(struct cpython_binary *out, const struct cpython_e
   return true;
 }
 
+/* 3.13's _PyRuntime begins, in the file already, with a description of the build. Builds without
+ * the GIL have other objects than the table. */
+static bool is_free_threaded(const struct cpython_elf *elf, const struct cpython_binary *binary) {
+  uint64_t words[3];
+  uint64_t offset = cpython_elf_offset(elf, binary->runtime_vaddr);
+  return binary->version >= 0x030d && offset &&
+         cpython_elf_read(elf, offset, words, sizeof(words)) && memcmp(words, "xdebugpy", 8) == 0 &&
+         words[2] != 0;
+}
+
 int cpython_probe(struct cpython_binary *out, int fd, const char *path) {
   struct cpython_elf elf;
   struct wanted wanted;
@@ -382,5 +392,7 @@ int cpython_probe(struct cpython_binary *out, int fd, const char *path) {
   if (!cpython_offsets(out->version))
     return error_set(ENOTSUP, "%s: Python 3.%u is not supported (3.8 to 3.13 are)", path,
                      out->version & 0xff);
+  if (is_free_threaded(&elf, out))
+    return error_set(ENOTSUP, "%s: free-threaded builds of Python are not supported", path);
   return 0;
 }
