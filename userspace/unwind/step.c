@@ -67,6 +67,7 @@ enum unwind_step unwind_step(const struct unwind_table *table, uint64_t bias,
   uint64_t pc = registers->ip - (is_innermost ? 0 : 1);
   const struct unwind_row *row = table ? unwind_table_find(table, pc - bias) : NULL;
   struct row_cfa cfa;
+  uint64_t loaded;
 
   if (!row)
     return chain(&step, is_innermost);
@@ -79,10 +80,10 @@ enum unwind_step unwind_step(const struct unwind_table *table, uint64_t bias,
     cfa.value = registers->general[cfa.value & 15] + (uint64_t)cfa.addend;
     break;
   case ROW_CFA_LOAD:
-    if (!word(&step, cfa.value, &cfa.value))
+    if (!word(&step, cfa.value, &loaded))
       return UNWIND_FAILED_READ;
-    cfa.value += (uint64_t)cfa.addend;
-    return leave(&step, row_slots(*row, cfa.value, registers->bp), cfa.value);
+    loaded += (uint64_t)cfa.addend;
+    return leave(&step, row_slots(*row, loaded, registers->bp), loaded);
   case ROW_CFA_CONTEXT:
     return interrupted(&step, cfa.value);
   case ROW_CFA_ROOT:
