@@ -124,6 +124,8 @@ struct profile {
 
 /* Reads a trace file. 0 or -errno with the cause in error_text(). */
 int profile_load(struct profile **out, const char *path);
+/* The same over the bytes of a trace file in memory. */
+int profile_load_memory(struct profile **out, const void *data, size_t bytes);
 void profile_free(struct profile *profile);
 
 /* The value of a fact ("" when it is absent) and of a counter (0 when absent). */

@@ -1,0 +1,225 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Owns the profile from loading to freeing: times, weights and order of what load.c gathered and
+ * build.c built. */
+#include "model/profile.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/error.h"
+#include "base/units.h"
+#include "model/load.h"
+
+/* What a sample is worth when the trace was cut off before it said its frequency: the default of a
+ * capture. */
+#define DEFAULT_FREQUENCY_HZ 99
+
+static void *take(struct buf *buf, size_t item_bytes, size_t *count) {
+  void *data = buf->data;
+  *count = buf->length / item_bytes;
+  *buf = (struct buf){0};
+  return data;
+}
+
+static int take_32(struct buf *buf, size_t item_bytes, void *array, uint32_t *count) {
+  size_t wide;
+  void *data = take(buf, item_bytes, &wide);
+  memcpy(array, &data, sizeof(data));
+  *count = (uint32_t)wide;
+  return wide < PROFILE_NONE ? 0 : error_set(E2BIG, "the trace holds too many records");
+}
+
+/* ---- Order of time --------------------------------------------------------------------------- */
+
+static int compare_samples(const void *a, const void *b) {
+  const struct profile_sample *left = a, *right = b;
+  if (left->time_ns != right->time_ns)
+    return left->time_ns < right->time_ns ? -1 : 1;
+  if (left->thread != right->thread)
+    return left->thread < right->thread ? -1 : 1;
+  return left->node < right->node ? -1 : left->node > right->node;
+}
+
+static int compare_waits(const void *a, const void *b) {
+  const struct profile_wait *left = a, *right = b;
+  if (left->start_ns != right->start_ns)
+    return left->start_ns < right->start_ns ? -1 : 1;
+  if (left->thread != right->thread)
+    return left->thread < right->thread ? -1 : 1;
+  return left->node < right->node ? -1 : left->node > right->node;
+}
+
+/* Captures are nearly in order, often quite. */
+static void sort(void *items, size_t count, size_t bytes,
+                 int (*compare)(const void *, const void *)) {
+  const char *at = items;
+  for (size_t i = 1; i < count; i++, at += bytes) {
+    if (compare(at, at + bytes) > 0) {
+      qsort(items, count, bytes, compare);
+      return;
+    }
+  }
+}
+
+/* ---- Times and weights ----------------------------------------------------------------------- */
+
+static uint64_t fact_number(const struct profile *profile, const char *name, uint64_t max) {
+  uint64_t value;
+  return units_parse_count(profile_fact(profile, name), &value) || value > max ? 0 : value;
+}
+
+/* Nothing is later than the profile's end. */
+static void set_duration(struct profile *profile, uint64_t last_ns) {
+  profile->frequency_hz = (uint32_t)fact_number(profile, "capture.frequency_hz", NS_PER_S);
+  profile->duration_ns = fact_number(profile, "capture.duration_ns", 1ull << 53);
+  if (profile->duration_ns < last_ns)
+    profile->duration_ns = last_ns;
+}
+
+static void close_lifetime(const struct profile *profile, uint64_t start_ns, uint64_t *end_ns) {
+  if (!*end_ns)
+    *end_ns = profile->duration_ns;
+  if (*end_ns < start_ns)
+    *end_ns = start_ns;
+}
+
+static void set_lifetimes(struct profile *profile) {
+  for (uint32_t i = 0; i < profile->process_count; i++)
+    close_lifetime(profile, profile->processes[i].start_ns, &profile->processes[i].end_ns);
+  for (uint32_t i = 0; i < profile->thread_count; i++)
+    close_lifetime(profile, profile->threads[i].start_ns, &profile->threads[i].end_ns);
+}
+
+static void set_weights(struct profile *profile) {
+  uint64_t period_ns =
+      NS_PER_S / (profile->frequency_hz ? profile->frequency_hz : DEFAULT_FREQUENCY_HZ);
+  for (size_t i = 0; i < profile->sample_count; i++)
+    profile->threads[profile->samples[i].thread].sample_count++;
+  for (uint32_t i = 0; i < profile->thread_count; i++) {
+    struct profile_thread *thread = &profile->threads[i];
+    bool is_exact = thread->has_account && thread->account.on_cpu_ns && thread->sample_count;
+    thread->sample_weight_ns =
+        is_exact ? thread->account.on_cpu_ns / thread->sample_count : period_ns;
+  }
+}
+
+/* ---- Loading --------------------------------------------------------------------------------- */
+
+static int take_records(struct profile *profile, struct loader *loader) {
+  profile->samples = take(&loader->samples, sizeof(*profile->samples), &profile->sample_count);
+  profile->waits = take(&loader->waits, sizeof(*profile->waits), &profile->wait_count);
+  int error = take_32(&loader->processes, sizeof(*profile->processes), &profile->processes,
+                      &profile->process_count);
+  if (!error)
+    error = take_32(&loader->threads, sizeof(*profile->threads), &profile->threads,
+                    &profile->thread_count);
+  if (!error)
+    error = take_32(&loader->facts, sizeof(*profile->facts), &profile->facts, &profile->fact_count);
+  if (!error)
+    error = take_32(&loader->counters, sizeof(*profile->counters), &profile->counters,
+                    &profile->counter_count);
+  return error;
+}
+
+/* Makes the profile of the records; the loader keeps what was not taken. */
+static int assemble(struct profile *profile, struct loader *loader) {
+  int error = build_tree(profile, loader);
+  if (!error)
+    error = take_records(profile, loader);
+  if (error)
+    return error;
+  profile->memory->strings = loader->strings;
+  loader->strings = NULL;
+  set_duration(profile, loader->last_ns);
+  set_lifetimes(profile);
+  set_weights(profile);
+  sort(profile->samples, profile->sample_count, sizeof(*profile->samples), compare_samples);
+  sort(profile->waits, profile->wait_count, sizeof(*profile->waits), compare_waits);
+  return 0;
+}
+
+static struct profile *new_profile(void) {
+  struct profile *profile = calloc(1, sizeof(*profile));
+  if (profile)
+    profile->memory = calloc(1, sizeof(*profile->memory));
+  if (profile && profile->memory)
+    return profile;
+  free(profile);
+  return NULL;
+}
+
+/* From the file at `path`, or from memory when it is NULL. */
+static int load(struct profile **out, const char *path, const void *data, size_t bytes) {
+  struct loader loader;
+  int error = loader_init(&loader);
+  if (error)
+    return error;
+  struct profile *profile = new_profile();
+  if (!profile)
+    error = error_set(ENOMEM, "out of memory");
+  else if (path)
+    error = trace_read(path, &loader_visitor, &loader, &profile->status);
+  else
+    error = trace_read_memory(data, bytes, &loader_visitor, &loader, &profile->status);
+  if (!error)
+    error = assemble(profile, &loader);
+  loader_fini(&loader);
+  if (error)
+    profile_free(profile);
+  else
+    *out = profile;
+  return error;
+}
+
+int profile_load(struct profile **out, const char *path) {
+  return load(out, path, NULL, 0);
+}
+
+int profile_load_memory(struct profile **out, const void *data, size_t bytes) {
+  return load(out, NULL, data, bytes);
+}
+
+void profile_free(struct profile *profile) {
+  if (!profile)
+    return;
+  free(profile->frames);
+  free(profile->functions);
+  free(profile->nodes);
+  free(profile->processes);
+  free(profile->threads);
+  free(profile->samples);
+  free(profile->waits);
+  free(profile->facts);
+  free(profile->counters);
+  if (profile->memory) {
+    strtab_free(profile->memory->strings);
+    free(profile->memory->is_incomplete);
+    free(profile->memory);
+  }
+  free(profile);
+}
+
+/* ---- Questions ------------------------------------------------------------------------------- */
+
+const char *profile_fact(const struct profile *profile, const char *name) {
+  for (uint32_t i = 0; i < profile->fact_count; i++)
+    if (!strcmp(profile->facts[i].name, name))
+      return profile->facts[i].value;
+  return "";
+}
+
+uint64_t profile_counter(const struct profile *profile, const char *name) {
+  for (uint32_t i = 0; i < profile->counter_count; i++)
+    if (!strcmp(profile->counters[i].name, name))
+      return profile->counters[i].value;
+  return 0;
+}
+
+bool profile_is_complete(const struct profile *profile, uint32_t node) {
+  if (profile->memory && profile->memory->is_incomplete)
+    return !profile->memory->is_incomplete[node];
+  while (profile->nodes[node].parent != PROFILE_NONE) /* a profile made by hand */
+    node = profile->nodes[node].parent;
+  return profile->frames[profile->nodes[node].frame].kind != FRAME_MARK;
+}
