@@ -83,4 +83,212 @@ struct python_offsets {
 };
 _Static_assert(sizeof(struct python_offsets) == 48, "shared with BPF");
 
+/* ---- Tables that user space fills ---------------------------------------------------------------
+ *
+ * Tables live in segments: single-element arrays that user space maps and writes. A table is
+ *   u32 index[pages + 1]   index[k]: the first row with pc ≥ k * 256, as a row number of the segment
+ *   u64 rows[]             struct unwind_row, sorted
+ * and is split where it would not fit into one segment. */
+#define SEGMENT_WORDS (512 * 1024)
+#define SEGMENTS_MAX 64
+#define SEGMENT_NONE 0xffffffff
+#define INDEX_SHIFT 8
+
+/* An executable mapping of a process. The mappings of one process stand together, sorted. */
+struct unwind_mapping {
+  __u64 start;
+  __u64 end;
+  __u64 base;        /* run-time address of the table's pc 0 */
+  __u32 segment;     /* SEGMENT_NONE: no table, follow the rbp chain */
+  __u32 index_first; /* in u32 units of the segment */
+  __u32 page_count;
+  __u32 row_first; /* in u64 units of the segment */
+  __u32 row_end;
+  __u32 pad;
+};
+_Static_assert(sizeof(struct unwind_mapping) == 48, "shared with user space");
+
+#define MAPPINGS_MAX (64 * 1024)
+#define PROCESSES_MAX 8192
+#define PYTHON_VERSIONS_MAX 16
+
+/* A profiled process, by its TGID. */
+struct process_info {
+  __u32 map_first; /* in mappings[] */
+  __u32 map_count;
+  __u32 generation; /* grows at exec, and when a mapping was replaced: part of a stack's identity */
+  __u32 python;     /* 1 + index in python_offsets[]; 0: no interpreter */
+  __u64 python_runtime;     /* run-time address of _PyRuntime */
+  __u64 python_runtime_end; /* a futex in between is the GIL's */
+};
+
+/* ---- Events -------------------------------------------------------------------------------------
+ *
+ * Every event starts with a u32 type and the TGID. Times are CLOCK_MONOTONIC in ns. */
+enum event_type {
+  EVENT_STACK = 1,
+  EVENT_CODE = 2,
+  EVENT_SAMPLE = 3,
+  EVENT_WAIT = 4,
+  EVENT_THREAD = 5,
+  EVENT_PROCESS = 6,
+  EVENT_UNMAPPED = 7,
+  EVENT_RAW = 8,
+};
+
+/* How a native or Python walk ended. */
+enum walk_end {
+  WALK_NONE = 0,      /* there was nothing to walk */
+  WALK_ROOT = 1,      /* the first frame was reached */
+  WALK_NO_MAPPING = 2, /* a pc outside every known mapping */
+  WALK_BAD_READ = 3,   /* the stack could not be read there */
+  WALK_TOO_DEEP = 4,
+  WALK_NO_RULE = 5, /* no CFI, and the rbp chain leads nowhere */
+};
+
+#define KERNEL_FRAMES_MAX 127
+#define NATIVE_FRAMES_MAX 512
+#define PYTHON_FRAMES_MAX 384
+#define STACK_FRAMES_MAX 1024
+
+/* A stack, shipped when it is first seen: kernel frames, then native, then Python ones, each from
+ * the leaf. Native frames are the addresses to look up (return addresses less one). */
+struct event_stack {
+  __u32 type;
+  __u32 tgid;
+  __u64 id; /* a hash of everything below */
+  __u32 generation;
+  __u16 kernel_count;
+  __u16 native_count;
+  __u16 python_count;
+  __u8 native_end; /* enum walk_end */
+  __u8 python_end;
+  __u32 pad;
+  __u64 frames[STACK_FRAMES_MAX];
+};
+
+/* A Python frame: code id, whether the native frame of the interpreter's loop ends with it, and the
+ * byte offset of its instruction (negative: not started). */
+#define PYTHON_FRAME(code, entry, address)                                                         \
+  (((__u64)(code) << 40) | ((__u64)((entry) != 0) << 39) | ((__u64)(__u32)(address)))
+#define PYTHON_FRAME_CODE(frame) ((__u32)((frame) >> 40))
+#define PYTHON_FRAME_ENTRY(frame) (((frame) >> 39) & 1)
+#define PYTHON_FRAME_ADDRESS(frame) ((__s32)(__u32)(frame))
+#define PYTHON_CODES_MAX (32 * 1024)
+
+#define CODE_TEXT_MAX 512
+#define CODE_LINES_MAX 4096
+
+struct code_text {
+  __u32 length; /* code points */
+  __u32 kind;   /* bytes a code point: 1, 2, 4; 0: unreadable */
+  __u8 data[CODE_TEXT_MAX];
+};
+
+/* A code object, shipped when it is first seen. */
+struct event_code {
+  __u32 type;
+  __u32 tgid;
+  __u32 id;
+  __u32 version;
+  __u64 lines_address; /* where the line table is, to read what did not fit */
+  __u32 lines_bytes;   /* its full length; the first CODE_LINES_MAX are here */
+  __u32 first_line;
+  __u32 flags; /* co_flags */
+  __u32 pad;
+  struct code_text name; /* qualified where the version has it */
+  struct code_text file;
+  __u8 lines[CODE_LINES_MAX];
+};
+
+struct event_sample {
+  __u32 type;
+  __u32 tgid;
+  __u32 tid;
+  __u32 pad;
+  __u64 time_ns;
+  __u64 stack;
+};
+
+struct event_wait {
+  __u32 type;
+  __u32 tgid;
+  __u32 tid;
+  __u32 waker_tid;
+  __u64 start_ns;
+  __u64 blocked_ns;
+  __u64 run_queue_ns;
+  __u64 stack;
+  __u32 reason; /* enum wait_reason of trace/trace.h */
+  __u32 pad;
+};
+
+/* Short waits are summed by this key instead; user space collects the sums on a clock. */
+struct wait_key {
+  __u64 stack;
+  __u32 tgid;
+  __u32 tid;
+  __u32 reason;
+  __u32 pad;
+};
+
+struct wait_sum {
+  __u64 count;
+  __u64 blocked_ns;
+  __u64 run_queue_ns;
+  __u64 max_ns;
+};
+
+enum thread_event { THREAD_ALIVE = 0, THREAD_NEW = 1, THREAD_EXIT = 2 };
+
+/* A thread's exact times so far. */
+struct event_thread {
+  __u32 type;
+  __u32 tgid;
+  __u32 tid;
+  __u32 what; /* enum thread_event */
+  __u64 time_ns;
+  __u64 start_ns; /* when it was first watched */
+  __u64 on_cpu_ns;
+  __u64 blocked_ns;
+  __u64 run_queue_ns;
+  __u64 voluntary_switches;
+  __u64 involuntary_switches;
+  char name[16];
+};
+
+enum process_event { PROCESS_FORK = 1, PROCESS_EXEC = 2, PROCESS_EXIT = 3 };
+
+struct event_process {
+  __u32 type;
+  __u32 tgid;
+  __u32 what; /* enum process_event */
+  __u32 parent_tgid;
+  __u64 time_ns;
+  __u32 exit_code; /* as wait(2) gives it */
+  __u32 generation;
+  char name[16];
+};
+
+/* A pc outside the known mappings: user space reads the maps again. */
+struct event_unmapped {
+  __u32 type;
+  __u32 tgid;
+  __u64 pc;
+};
+
+/* What could not be kept, and how the walks went. */
+struct capture_counters {
+  __u64 samples;
+  __u64 switches;
+  __u64 lost_samples;
+  __u64 lost_stacks;
+  __u64 lost_waits;
+  __u64 lost_threads;
+  __u64 lost_codes;
+  __u64 lost_wait_ns;
+  __u64 native_end[8];
+  __u64 python_end[8];
+};
+
 #endif

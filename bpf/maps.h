@@ -1,0 +1,113 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Maps and configuration that the programs share. Weak: each object defines them, the linker keeps
+ * one. */
+#ifndef RAGPROF_BPF_MAPS_H
+#define RAGPROF_BPF_MAPS_H
+
+#include "vmlinux.h"
+
+#include <bpf/bpf_core_read.h>
+#include <bpf/bpf_helpers.h>
+#include <bpf/bpf_tracing.h>
+
+#include "ragprof.h"
+
+/* Set before load. */
+extern const volatile __u32 follow_children;
+extern const volatile __u64 long_wait_ns; /* waits from here on are streamed one by one */
+
+const volatile __u32 follow_children __weak = 1;
+const volatile __u64 long_wait_ns __weak = 1000000;
+
+/* Which of the two wait sums is being added to; user space flips it and reads the other. */
+__u32 active_sums __weak = 0;
+__u32 capture_ending __weak = 0; /* the last run of on_task */
+__u32 next_code_id __weak = 0;
+struct capture_counters counters __weak = {};
+
+/* Counters are best effort between CPUs for the frequent ones, exact for losses. */
+#define COUNT(field) __sync_fetch_and_add(&counters.field, 1)
+
+struct {
+  __uint(type, BPF_MAP_TYPE_HASH);
+  __uint(max_entries, PROCESSES_MAX);
+  __type(key, __u32);
+  __type(value, struct process_info);
+} processes __weak SEC(".maps");
+
+struct mapping_table {
+  struct unwind_mapping at[MAPPINGS_MAX];
+};
+
+struct {
+  __uint(type, BPF_MAP_TYPE_ARRAY);
+  __uint(map_flags, BPF_F_MMAPABLE);
+  __uint(max_entries, 1);
+  __type(key, __u32);
+  __type(value, struct mapping_table);
+} mappings __weak SEC(".maps");
+
+struct segment {
+  __u64 words[SEGMENT_WORDS];
+};
+
+struct segment_map {
+  __uint(type, BPF_MAP_TYPE_ARRAY);
+  __uint(map_flags, BPF_F_MMAPABLE);
+  __uint(max_entries, 1);
+  /* sizes, not types: clang emits only a forward declaration for a type that is named in here */
+  __uint(key_size, sizeof(__u32));
+  __uint(value_size, sizeof(struct segment));
+};
+
+struct {
+  __uint(type, BPF_MAP_TYPE_ARRAY_OF_MAPS);
+  __uint(max_entries, SEGMENTS_MAX);
+  __type(key, __u32);
+  __array(values, struct segment_map);
+} segments __weak SEC(".maps");
+
+struct {
+  __uint(type, BPF_MAP_TYPE_ARRAY);
+  __uint(max_entries, PYTHON_VERSIONS_MAX);
+  __type(key, __u32);
+  __type(value, struct python_offsets);
+} python_versions __weak SEC(".maps");
+
+struct {
+  __uint(type, BPF_MAP_TYPE_RINGBUF);
+  __uint(max_entries, 8 << 20);
+} events __weak SEC(".maps");
+
+/* Ids of the stacks that user space has. Preallocated: it is updated from interrupts. */
+struct {
+  __uint(type, BPF_MAP_TYPE_HASH);
+  __uint(max_entries, 64 * 1024);
+  __type(key, __u64);
+  __type(value, __u8);
+} known_stacks __weak SEC(".maps");
+
+/* What is kept of a thread while it is watched. Exists only for threads of profiled processes. */
+struct thread_state {
+  __u64 start_ns;
+  __u64 switched_in_ns;  /* 0: not on the CPU */
+  __u64 switched_out_ns; /* 0: on the CPU */
+  __u64 woken_ns;
+  __u64 stack;
+  __u64 on_cpu_ns;
+  __u64 blocked_ns;
+  __u64 run_queue_ns;
+  __u64 voluntary_switches;
+  __u64 involuntary_switches;
+  __u32 waker_tid;
+  __u32 reason;
+};
+
+struct {
+  __uint(type, BPF_MAP_TYPE_TASK_STORAGE);
+  __uint(map_flags, BPF_F_NO_PREALLOC);
+  __type(key, int);
+  __type(value, struct thread_state);
+} threads __weak SEC(".maps");
+
+#endif

@@ -1,0 +1,252 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Walks native frames by the tables compiled from .eh_frame; the rbp chain where there are none. */
+#ifndef RAGPROF_BPF_NATIVE_H
+#define RAGPROF_BPF_NATIVE_H
+
+#include "unwind_row.h"
+
+#define MAPPING_STEPS 17 /* 2^16 mappings */
+#define ROW_STEPS 9      /* rows that begin within one page of 256 bytes */
+
+struct native_walk {
+  __u64 ip;
+  __u64 sp;
+  __u64 bp;
+  __u64 hash;
+  struct scratch *scratch;
+  struct mapping_table *table;
+  struct task_struct *remote;
+  __u32 map_first;
+  __u32 map_end;
+  __u32 hint; /* the mapping of the previous frame */
+  __u32 base; /* frames[] before the native ones */
+  __u32 end;  /* enum walk_end */
+  __u32 is_return; /* ip is a return address: the call lies before it */
+};
+
+struct search {
+  __u64 low;
+  __u64 high;
+  __u64 key;
+  union {
+    struct mapping_table *table;
+    struct segment *segment;
+  };
+};
+
+/* First mapping whose start is above the key. */
+static long search_mapping(__u32 i, struct search *s) {
+  if (s->low >= s->high)
+    return 1;
+  __u64 middle = (s->low + s->high) >> 1;
+  if (middle >= MAPPINGS_MAX)
+    return 1;
+  if (s->table->at[middle].start <= s->key)
+    s->low = middle + 1;
+  else
+    s->high = middle;
+  return 0;
+}
+
+/* First row whose pc is above the key. */
+static long search_row(__u32 i, struct search *s) {
+  if (s->low >= s->high)
+    return 1;
+  __u64 middle = (s->low + s->high) >> 1;
+  middle &= SEGMENT_WORDS - 1;
+  if ((__u32)s->segment->words[middle] <= (__u32)s->key)
+    s->low = middle + 1;
+  else
+    s->high = middle;
+  return 0;
+}
+
+static __always_inline struct unwind_mapping *find_mapping(struct native_walk *w, __u64 pc) {
+  __u64 at = w->hint & (MAPPINGS_MAX - 1);
+  struct unwind_mapping *mapping = &w->table->at[at];
+  if (pc >= mapping->start && pc < mapping->end)
+    return mapping;
+  struct search s = {.low = w->map_first, .high = w->map_end, .key = pc, .table = w->table};
+  bpf_loop(MAPPING_STEPS, search_mapping, &s, 0);
+  if (s.low <= w->map_first || s.low > MAPPINGS_MAX)
+    return NULL;
+  at = s.low - 1;
+  mapping = &w->table->at[at];
+  if (pc >= mapping->end)
+    return NULL;
+  w->hint = at;
+  return mapping;
+}
+
+static __always_inline struct unwind_row row_of(__u64 word) {
+  return (struct unwind_row){
+      .pc = word, .cfa = word >> 32, .rbp = (__s8)(word >> 48), .type = word >> 56};
+}
+
+/* The row that governs pc, as one word; 0 (ROW_INVALID) when there is none. */
+static __always_inline __u64 find_row(struct unwind_mapping *mapping, __u64 pc) {
+  __u32 index = mapping->segment;
+  void *inner = bpf_map_lookup_elem(&segments, &index);
+  if (!inner)
+    return 0;
+  __u32 zero = 0;
+  struct segment *segment = bpf_map_lookup_elem(inner, &zero);
+  if (!segment)
+    return 0;
+  __u64 relative = pc - mapping->base;
+  __u64 page = relative >> INDEX_SHIFT;
+  if (page >= mapping->page_count)
+    return 0;
+  __u64 at = mapping->index_first + page;
+  at &= SEGMENT_WORDS * 2 - 1;
+  asm volatile("" : "+r"(at));
+  at &= SEGMENT_WORDS * 2 - 1;
+  __u64 next = at + 1;
+  asm volatile("" : "+r"(next));
+  next &= SEGMENT_WORDS * 2 - 1;
+  struct search s = {.key = relative, .segment = segment};
+  s.low = ((__u32 *)segment->words)[at];
+  s.high = ((__u32 *)segment->words)[next];
+  if (s.low < s.high)
+    bpf_loop(ROW_STEPS, search_row, &s, 0);
+  if (s.low <= mapping->row_first)
+    return 0;
+  __u64 row = s.low - 1;
+  asm volatile("" : "+r"(row));
+  row &= SEGMENT_WORDS - 1;
+  return segment->words[row];
+}
+
+static __always_inline long end_native(struct native_walk *w, __u32 why) {
+  w->end = why;
+  return 1;
+}
+
+/* Follows the rbp chain: for code that keeps frame pointers and has no CFI. */
+static __always_inline long step_by_chain(struct native_walk *w, __u32 why) {
+  __u64 pair[2];
+  if (w->bp < w->sp || read_user(pair, sizeof(pair), w->bp, w->remote))
+    return end_native(w, why);
+  w->sp = w->bp + 16;
+  w->bp = pair[0];
+  w->ip = pair[1];
+  w->is_return = 1;
+  return w->ip ? 0 : end_native(w, WALK_ROOT);
+}
+
+/* A signal frame: the registers of what was interrupted, from rbp to rip in the ucontext. */
+static __always_inline long step_by_signal(struct native_walk *w, __u64 context) {
+  __u64 registers[(CONTEXT_PC - CONTEXT_BP) / 8 + 1];
+  if (read_user(registers, sizeof(registers), context + CONTEXT_BP, w->remote))
+    return end_native(w, WALK_BAD_READ);
+  w->bp = registers[0];
+  w->sp = registers[(CONTEXT_SP - CONTEXT_BP) / 8];
+  w->ip = registers[(CONTEXT_PC - CONTEXT_BP) / 8];
+  w->is_return = 0;
+  return 0;
+}
+
+/* Moves to the caller, whose frame begins at `cfa`. */
+static __always_inline long step_to_caller(struct native_walk *w, struct unwind_row row, __u64 cfa) {
+  struct row_slots slots = row_slots(row, cfa, w->bp);
+  __u64 pair[2]; /* the saved rbp mostly lies just below the return address */
+  if (read_user(pair, sizeof(pair), slots.ra_address - 8, w->remote))
+    return end_native(w, WALK_BAD_READ);
+  if (slots.bp_address == slots.ra_address - 8)
+    w->bp = pair[0];
+  else if (slots.bp_address && read_user(&w->bp, 8, slots.bp_address, w->remote))
+    return end_native(w, WALK_BAD_READ);
+  w->ip = pair[1];
+  w->sp = cfa;
+  w->is_return = 1;
+  return 0;
+}
+
+/* Moves from the frame at pc to its caller. */
+static __always_inline long step_by_row(struct native_walk *w, struct unwind_row row, __u64 pc,
+                                        bool innermost) {
+  struct row_cfa cfa;
+  switch (row_cfa(row, pc, w->sp, w->bp, &cfa)) {
+  case ROW_CFA_READY:
+    break;
+  case ROW_CFA_LOAD:
+    if (read_user(&cfa.value, 8, cfa.value, w->remote))
+      return end_native(w, WALK_BAD_READ);
+    break;
+  case ROW_CFA_REGISTER:
+    if (!innermost)
+      return end_native(w, WALK_NO_RULE);
+    cfa.value = w->scratch->registers[cfa.value & 15];
+    break;
+  case ROW_CFA_CONTEXT:
+    return step_by_signal(w, cfa.value);
+  case ROW_CFA_ROOT:
+    return end_native(w, WALK_ROOT);
+  default:
+    return step_by_chain(w, WALK_NO_RULE);
+  }
+  return step_to_caller(w, row, cfa.value + cfa.addend);
+}
+
+static __always_inline long walk_native_frame(__u32 i, struct native_walk *w) {
+  if (i >= NATIVE_FRAMES_MAX)
+    return end_native(w, WALK_TOO_DEEP);
+  if (!w->ip)
+    return end_native(w, WALK_NO_RULE);
+  __u64 pc = w->ip - w->is_return;
+  w->scratch->stack.frames[(w->base + i) & FRAME_MASK] = pc;
+  w->scratch->stack.native_count = i + 1;
+  w->hash = hash_step(w->hash, pc);
+  struct unwind_mapping *mapping = find_mapping(w, pc);
+  if (!mapping)
+    return step_by_chain(w, WALK_NO_MAPPING);
+  if (mapping->segment == SEGMENT_NONE)
+    return step_by_chain(w, WALK_NO_RULE);
+  return step_by_row(w, row_of(find_row(mapping, pc)), pc, i == 0);
+}
+
+static long walk_native_current(__u32 i, struct native_walk *w) {
+  w->remote = NULL;
+  return walk_native_frame(i, w);
+}
+
+static long walk_native_remote(__u32 i, struct native_walk *w) {
+  return walk_native_frame(i, w);
+}
+
+static __always_inline void report_unmapped(__u32 tgid, __u64 pc) {
+  struct event_unmapped event = {.type = EVENT_UNMAPPED, .tgid = tgid, .pc = pc};
+  bpf_ringbuf_output(&events, &event, sizeof(event), BPF_RB_FORCE_WAKEUP);
+}
+
+static __always_inline void walk_native(struct scratch *scratch, struct process_info *process,
+                                        struct user_registers *user, __u32 tgid,
+                                        struct task_struct *remote) {
+  __u32 zero = 0;
+  struct native_walk w = {
+      .ip = user->ip,
+      .sp = user->sp,
+      .bp = user->bp,
+      .hash = scratch->stack.id,
+      .scratch = scratch,
+      .table = bpf_map_lookup_elem(&mappings, &zero),
+      .map_first = process->map_first,
+      .map_end = process->map_first + process->map_count,
+      .hint = process->map_first,
+      .base = scratch->stack.kernel_count,
+      .remote = remote,
+  };
+  if (!w.table || !user->ip)
+    return;
+  if (remote)
+    bpf_loop(NATIVE_FRAMES_MAX + 1, walk_native_remote, &w, 0);
+  else
+    bpf_loop(NATIVE_FRAMES_MAX + 1, walk_native_current, &w, 0);
+  scratch->stack.native_end = w.end;
+  scratch->stack.id = hash_step(w.hash, w.end);
+  __sync_fetch_and_add(&counters.native_end[w.end & 7], 1);
+  if (w.end == WALK_NO_MAPPING)
+    report_unmapped(tgid, w.ip - w.is_return);
+}
+
+#endif

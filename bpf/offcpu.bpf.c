@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Off-CPU intervals: what runs when a profiled thread leaves the CPU, is woken, and comes back.
+ * Exact times are kept per thread. */
+#include "kernel.h"
+#include "reason.h"
+#include "stack.h"
+#include "wait.h"
+
+char LICENSE[] SEC("license") = "GPL";
+
+static __always_inline void switch_out(struct task_struct *task, struct thread_state *thread,
+                                       __u32 state, __u64 now_ns) {
+  __u32 tgid = task->tgid, kind = SCRATCH_SWITCH;
+  struct process_info *process = bpf_map_lookup_elem(&processes, &tgid);
+  struct scratch *scratch = bpf_map_lookup_elem(&scratches, &kind);
+  if (!process || !scratch || state & TASK_DEAD_STATE)
+    return;
+  COUNT(switches);
+  if (thread->switched_in_ns)
+    thread->on_cpu_ns += now_ns - thread->switched_in_ns;
+  if (state)
+    thread->voluntary_switches++;
+  else
+    thread->involuntary_switches++;
+  thread->switched_in_ns = 0;
+  thread->switched_out_ns = now_ns;
+  thread->woken_ns = 0;
+  thread->waker_tid = 0;
+  thread->reason = find_reason(task, process, state);
+  struct pt_regs *user = (struct pt_regs *)bpf_task_pt_regs(task);
+  struct user_registers registers = {user->ip, user->sp, user->bp};
+  scratch->stack.kernel_count = 0;
+  thread->stack = collect_stack(scratch, process, task, &registers, tgid, NULL, kind);
+}
+
+static __always_inline void switch_in(struct task_struct *task, struct thread_state *thread,
+                                      __u64 now_ns) {
+  end_wait(thread, task->tgid, task->pid, now_ns);
+  thread->switched_out_ns = 0;
+  thread->switched_in_ns = now_ns;
+}
+
+SEC("tp_btf/sched_switch")
+int BPF_PROG(on_switch, bool preempt, struct task_struct *prev, struct task_struct *next) {
+  struct thread_state *in = bpf_task_storage_get(&threads, next, 0, 0);
+  if (in)
+    switch_in(next, in, bpf_ktime_get_ns());
+  struct thread_state *out = bpf_task_storage_get(&threads, prev, 0, 0);
+  if (out)
+    switch_out(prev, out, preempt ? 0 : task_state(prev), bpf_ktime_get_ns());
+  return 0;
+}
+
+SEC("tp_btf/sched_waking")
+int BPF_PROG(on_waking, struct task_struct *task) {
+  struct thread_state *thread = bpf_task_storage_get(&threads, task, 0, 0);
+  if (!thread || !thread->switched_out_ns || thread->woken_ns)
+    return 0;
+  thread->woken_ns = bpf_ktime_get_ns();
+  thread->waker_tid = acting_thread();
+  return 0;
+}

@@ -1,0 +1,275 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Walks the frames of CPython 3.8 to 3.13 by the offsets in python_versions, and ships each code
+ * object once. */
+#ifndef RAGPROF_BPF_PYTHON_H
+#define RAGPROF_BPF_PYTHON_H
+
+/* glibc's struct pthread on x86-64 (nptl/descr.h): specific_1stblock (32 pairs {seq, data}) at
+ * 0x310 from the thread pointer, the array of pointers to further blocks at 0x510. */
+#define PTHREAD_FIRST_BLOCK 0x310
+#define PTHREAD_BLOCKS 0x510
+#define PTHREAD_BLOCK_KEYS 32
+#define PTHREAD_KEYS_MAX 1024
+
+#define OWNED_BY_C_STACK 3 /* 3.12+: a shim between C and Python, no frame of its own */
+#define CODE_CHECK_NS 1000000000ull
+
+struct code_key {
+  __u64 address;
+  __u32 tgid;
+  __u32 generation;
+};
+
+struct code_entry {
+  __u64 print;      /* of the fields that tell one code object from the next at its address */
+  __u64 checked_ns;
+  __u32 id;
+  __u32 pad;
+};
+
+struct {
+  __uint(type, BPF_MAP_TYPE_HASH);
+  __uint(max_entries, PYTHON_CODES_MAX);
+  __type(key, struct code_key);
+  __type(value, struct code_entry);
+} codes __weak SEC(".maps");
+
+struct code_scratch {
+  struct event_code event;
+};
+
+struct {
+  __uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+  __uint(max_entries, SCRATCHES);
+  __type(key, __u32);
+  __type(value, struct code_scratch);
+} code_scratches __weak SEC(".maps");
+
+struct python_walk {
+  __u64 frame;
+  __u64 hash;
+  __u64 now_ns;
+  struct scratch *scratch;
+  struct python_offsets *offsets;
+  struct task_struct *remote;
+  __u32 tgid;
+  __u32 generation;
+  __u32 base;  /* frames[] before the Python ones */
+  __u32 count; /* Python frames so far */
+  __u32 end;   /* enum walk_end */
+  __u32 kind;  /* enum scratch_kind */
+};
+
+static __always_inline void read_text(struct code_text *text, __u64 string,
+                                      const struct python_offsets *o, struct task_struct *remote) {
+  __u32 state = 0;
+  text->length = 0;
+  text->kind = 0;
+  if (read_user(&text->length, 4, string + o->string_length, remote) ||
+      read_user(&state, 4, string + o->string_state, remote))
+    return;
+  __u32 kind = (state >> 2) & 7;
+  bool is_ascii = state & (1 << 6);
+  __u64 data = string + (is_ascii ? o->string_ascii : o->string_compact);
+  __u64 bytes = (__u64)text->length * kind;
+  if (bytes > CODE_TEXT_MAX)
+    bytes = CODE_TEXT_MAX;
+  asm volatile("" : "+r"(bytes));
+  bytes &= 2 * CODE_TEXT_MAX - 1;
+  if (bytes > CODE_TEXT_MAX)
+    return;
+  if (!read_user(text->data, bytes, data, remote))
+    text->kind = kind;
+}
+
+/* The pointers that a code object holds to its name, file and line table, mixed. */
+static __always_inline __u64 code_print(__u64 code, const struct python_offsets *o,
+                                        struct task_struct *remote) {
+  __u64 name = 0, file = 0, lines = 0;
+  __u32 first_line = 0;
+  read_user(&name, 8, code + o->code_name, remote);
+  read_user(&file, 8, code + o->code_filename, remote);
+  read_user(&lines, 8, code + o->code_linetable, remote);
+  read_user(&first_line, 4, code + o->code_firstlineno, remote);
+  return hash_step(hash_step(hash_step(name, file), lines), first_line);
+}
+
+/* Ships a code object. False when it was lost. */
+static __noinline bool publish_code(struct python_walk *w, __u64 code, __u32 id) {
+  __u32 kind = w->kind;
+  struct code_scratch *s = bpf_map_lookup_elem(&code_scratches, &kind);
+  struct python_offsets *o = w->offsets;
+  struct task_struct *remote = w->remote;
+  if (!s || !o)
+    return false;
+  struct event_code *e = &s->event;
+  e->type = EVENT_CODE;
+  e->tgid = w->tgid;
+  e->id = id;
+  e->version = o->version;
+  e->lines_bytes = 0;
+  __u64 name = 0, lines = 0, file = 0;
+  __u32 name_offset = o->code_qualname == OFFSET_NONE ? o->code_name : o->code_qualname;
+  read_user(&name, 8, code + name_offset, remote);
+  read_user(&file, 8, code + o->code_filename, remote);
+  read_user(&lines, 8, code + o->code_linetable, remote);
+  read_user(&e->first_line, 4, code + o->code_firstlineno, remote);
+  read_user(&e->flags, 4, code + o->code_flags, remote);
+  read_user(&e->lines_bytes, 4, lines + o->bytes_length, remote);
+  e->lines_address = lines + o->bytes_data;
+  read_text(&e->name, name, o, remote);
+  read_text(&e->file, file, o, remote);
+  __u64 bytes = e->lines_bytes;
+  if (bytes > CODE_LINES_MAX)
+    bytes = CODE_LINES_MAX;
+  asm volatile("" : "+r"(bytes));
+  bytes &= 2 * CODE_LINES_MAX - 1;
+  if (bytes > CODE_LINES_MAX)
+    return false;
+  if (read_user(e->lines, bytes, e->lines_address, remote))
+    e->lines_bytes = 0;
+  return !bpf_ringbuf_output(&events, e, __builtin_offsetof(struct event_code, lines) + bytes,
+                             BPF_RB_NO_WAKEUP);
+}
+
+/* The id of a code object; 0 when it was lost. Addresses are used again after a code object dies,
+ * so what stands there is looked at again once a second. */
+static __always_inline __u32 code_id(struct python_walk *w, __u64 code) {
+  struct code_key key = {.address = code, .tgid = w->tgid, .generation = w->generation};
+  struct code_entry *known = bpf_map_lookup_elem(&codes, &key);
+  if (known && w->now_ns - known->checked_ns < CODE_CHECK_NS)
+    return known->id;
+  __u64 print = code_print(code, w->offsets, w->remote);
+  if (known && known->print == print) {
+    known->checked_ns = w->now_ns;
+    return known->id;
+  }
+  __u32 id = (__sync_fetch_and_add(&next_code_id, 1) + 1) & 0xffffff;
+  struct code_entry entry = {.print = print, .checked_ns = w->now_ns, .id = id};
+  if (!publish_code(w, code, id) || bpf_map_update_elem(&codes, &key, &entry, 0)) {
+    COUNT(lost_codes);
+    return 0;
+  }
+  return id;
+}
+
+static __always_inline __u64 frame_u64(struct scratch *s, __u32 offset) {
+  return *(__u64 *)&s->frame[offset & 0x78];
+}
+
+/* Where the frame is in its code, in bytes; negative: it has not started. */
+static __always_inline __s32 frame_address(struct python_walk *w, __u64 code) {
+  struct python_offsets *o = w->offsets;
+  __u64 word = frame_u64(w->scratch, o->frame_instr);
+  if (o->instr_kind == PYTHON_INSTR_POINTER)
+    return (__s32)(word - (code + o->code_adaptive));
+  __s32 last = (__s32)(__u32)word;
+  return o->instr_kind == PYTHON_LASTI_WORDS ? last * 2 : last;
+}
+
+static __always_inline void mark_entry(struct python_walk *w) {
+  if (w->count)
+    w->scratch->stack.frames[(w->base + w->count - 1) & FRAME_MASK] |= 1ull << 39;
+}
+
+static __always_inline long walk_python_frame(__u32 i, struct python_walk *w) {
+  struct scratch *s = w->scratch;
+  struct python_offsets *o = w->offsets;
+  if (!w->frame) {
+    w->end = WALK_ROOT;
+    return 1;
+  }
+  if (w->count >= PYTHON_FRAMES_MAX) {
+    w->end = WALK_TOO_DEEP;
+    return 1;
+  }
+  if (read_user(s->frame, 112, w->frame, w->remote)) {
+    w->end = WALK_BAD_READ;
+    return 1;
+  }
+  w->frame = frame_u64(s, o->frame_back);
+  if (o->frame_owner != OFFSET_NONE && o->frame_is_entry == OFFSET_NONE &&
+      s->frame[o->frame_owner & 127] == OWNED_BY_C_STACK) {
+    mark_entry(w);
+    return 0;
+  }
+  __u64 code = frame_u64(s, o->frame_code);
+  __s32 address = frame_address(w, code);
+  bool is_entry = o->frame_owner == OFFSET_NONE; /* ≤ 3.10: each frame has its native one */
+  if (o->frame_is_entry != OFFSET_NONE)
+    is_entry = s->frame[o->frame_is_entry & 127];
+  __u64 word = PYTHON_FRAME(code_id(w, code), is_entry, address);
+  s->stack.frames[(w->base + w->count) & FRAME_MASK] = word;
+  w->count++;
+  w->hash = hash_step(w->hash, word);
+  return 0;
+}
+
+static long walk_python_current(__u32 i, struct python_walk *w) {
+  w->remote = NULL;
+  return walk_python_frame(i, w);
+}
+
+static long walk_python_remote(__u32 i, struct python_walk *w) {
+  return walk_python_frame(i, w);
+}
+
+/* The thread's own PyThreadState: the value of the thread-specific key in _PyRuntime. 0: none, the
+ * thread does not run Python. */
+static __always_inline __u64 thread_state_of(struct process_info *process,
+                                             struct python_offsets *o, struct task_struct *task,
+                                             struct task_struct *remote) {
+  __u64 fsbase = BPF_CORE_READ(task, thread.fsbase);
+  __u32 key = 0;
+  __u64 block = fsbase + PTHREAD_FIRST_BLOCK, state = 0;
+  if (!fsbase || read_user(&key, 4, process->python_runtime + o->autotss_key, remote) ||
+      key >= PTHREAD_KEYS_MAX)
+    return 0;
+  if (key >= PTHREAD_BLOCK_KEYS) {
+    __u64 slot = fsbase + PTHREAD_BLOCKS + 8 * (key / PTHREAD_BLOCK_KEYS);
+    if (read_user(&block, 8, slot, remote) || !block)
+      return 0;
+  }
+  if (read_user(&state, 8, block + 16 * (key % PTHREAD_BLOCK_KEYS) + 8, remote))
+    return 0;
+  return state;
+}
+
+static __always_inline void walk_python(struct scratch *scratch, struct process_info *process,
+                                        struct task_struct *task, __u32 tgid,
+                                        struct task_struct *remote, __u32 kind) {
+  __u32 version = process->python - 1;
+  struct python_offsets *o = bpf_map_lookup_elem(&python_versions, &version);
+  if (!o)
+    return;
+  __u64 state = thread_state_of(process, o, task, remote);
+  if (!state)
+    return;
+  struct python_walk w = {
+      .hash = scratch->stack.id,
+      .now_ns = bpf_ktime_get_ns(),
+      .scratch = scratch,
+      .offsets = o,
+      .tgid = tgid,
+      .generation = process->generation,
+      .base = scratch->stack.kernel_count + scratch->stack.native_count,
+      .end = WALK_BAD_READ,
+      .kind = kind,
+      .remote = remote,
+  };
+  __u64 top = 0;
+  bool failed = read_user(&top, 8, state + o->tstate_frame, remote);
+  if (!failed && top && o->cframe_frame != OFFSET_NONE)
+    failed = read_user(&top, 8, top + o->cframe_frame, remote);
+  w.frame = top;
+  if (!failed && remote)
+    bpf_loop(PYTHON_FRAMES_MAX + 64, walk_python_remote, &w, 0);
+  else if (!failed)
+    bpf_loop(PYTHON_FRAMES_MAX + 64, walk_python_current, &w, 0);
+  scratch->stack.python_count = w.count;
+  scratch->stack.python_end = w.end;
+  scratch->stack.id = hash_step(w.hash, w.end);
+  __sync_fetch_and_add(&counters.python_end[w.end & 7], 1);
+}
+
+#endif

@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Takes the whole stack of a thread: kernel, native by the compiled tables, Python by the
+ * interpreter's own structures; hashes it and ships it when it is new.
+ *
+ * The walkers read the user memory of the current task, or (`remote`) of another one from a
+ * sleepable program. */
+#ifndef RAGPROF_BPF_STACK_H
+#define RAGPROF_BPF_STACK_H
+
+#include "maps.h"
+
+#define FRAME_MASK (STACK_FRAMES_MAX - 1)
+
+/* One per kind of program: a sampling interrupt can hit the program for switches. */
+enum scratch_kind { SCRATCH_SAMPLE, SCRATCH_SWITCH, SCRATCH_REMOTE, SCRATCHES };
+
+struct scratch {
+  struct event_stack stack;
+  __u64 registers[16]; /* of the innermost frame, by DWARF number */
+  __u8 frame[128];     /* a Python frame */
+};
+
+struct {
+  __uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+  __uint(max_entries, SCRATCHES);
+  __type(key, __u32);
+  __type(value, struct scratch);
+} scratches __weak SEC(".maps");
+
+/* The task whose memory is read; NULL: the current one. */
+static __always_inline long read_user(void *to, __u32 bytes, __u64 from, struct task_struct *remote) {
+  if (remote)
+    return bpf_copy_from_user_task(to, bytes, (void *)from, remote, 0);
+  return bpf_probe_read_user(to, bytes, (void *)from);
+}
+
+static __always_inline __u64 hash_step(__u64 hash, __u64 word) {
+  hash = (hash ^ word) * 0x9e3779b97f4a7c15ull;
+  return hash ^ (hash >> 29);
+}
+
+struct user_registers {
+  __u64 ip;
+  __u64 sp;
+  __u64 bp;
+};
+
+#include "native.h"
+#include "python.h"
+
+/* Ships the stack in `scratch` unless user space has it. Returns its id, 0 when it was lost. */
+static __always_inline __u64 publish_stack(struct scratch *scratch, __u32 tgid,
+                                           const struct process_info *process) {
+  struct event_stack *stack = &scratch->stack;
+  __u64 id = stack->id;
+  if (bpf_map_lookup_elem(&known_stacks, &id))
+    return id;
+  stack->type = EVENT_STACK;
+  stack->tgid = tgid;
+  stack->generation = process->generation;
+  stack->pad = 0;
+  __u64 count = stack->kernel_count + stack->native_count + stack->python_count;
+  if (count > STACK_FRAMES_MAX)
+    count = STACK_FRAMES_MAX;
+  __u64 bytes = __builtin_offsetof(struct event_stack, frames) + count * 8;
+  if (bpf_ringbuf_output(&events, stack, bytes, BPF_RB_NO_WAKEUP)) {
+    COUNT(lost_stacks);
+    return 0;
+  }
+  __u8 known = 1;
+  bpf_map_update_elem(&known_stacks, &id, &known, 0);
+  return id;
+}
+
+static long hash_kernel_frame(__u32 i, struct event_stack **stack) {
+  struct event_stack *s = *stack;
+  s->id = hash_step(s->id, s->frames[i & FRAME_MASK]);
+  return 0;
+}
+
+/* Walks native and Python frames behind the kernel frames that are in `scratch` already. Returns the
+ * stack's id, 0 when it was lost. */
+static __always_inline __u64 collect_stack(struct scratch *scratch, struct process_info *process,
+                                           struct task_struct *task, struct user_registers *user,
+                                           __u32 tgid, struct task_struct *remote, __u32 kind) {
+  struct event_stack *stack = &scratch->stack;
+  stack->native_count = 0;
+  stack->python_count = 0;
+  stack->native_end = WALK_NONE;
+  stack->python_end = WALK_NONE;
+  stack->id = hash_step(hash_step(tgid, process->generation), stack->kernel_count);
+  if (stack->kernel_count)
+    bpf_loop(stack->kernel_count, hash_kernel_frame, &stack, 0);
+  walk_native(scratch, process, user, tgid, remote);
+  if (process->python)
+    walk_python(scratch, process, task, tgid, remote, kind);
+  if (!stack->id)
+    stack->id = 1;
+  return publish_stack(scratch, tgid, process);
+}
+
+#endif

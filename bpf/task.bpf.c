@@ -1,0 +1,164 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Life of processes and threads: which ones are watched, their names and exact times, the stacks of
+ * those that sleep when the capture begins. */
+#include "kernel.h"
+#include "reason.h"
+#include "stack.h"
+#include "wait.h"
+
+char LICENSE[] SEC("license") = "GPL";
+
+static __always_inline void emit_thread(struct task_struct *task, struct thread_state *thread,
+                                        __u32 what, __u64 now_ns) {
+  struct event_thread event = {
+      .type = EVENT_THREAD,
+      .tgid = task->tgid,
+      .tid = task->pid,
+      .what = what,
+      .time_ns = now_ns,
+      .start_ns = thread->start_ns,
+      .on_cpu_ns = thread->on_cpu_ns,
+      .blocked_ns = thread->blocked_ns,
+      .run_queue_ns = thread->run_queue_ns,
+      .voluntary_switches = thread->voluntary_switches,
+      .involuntary_switches = thread->involuntary_switches,
+  };
+  if (thread->switched_in_ns && now_ns > thread->switched_in_ns)
+    event.on_cpu_ns += now_ns - thread->switched_in_ns;
+  if (thread->switched_out_ns && now_ns > thread->switched_out_ns) {
+    __u64 open_ns = now_ns - thread->switched_out_ns;
+    if (thread->reason == REASON_RUN_QUEUE || thread->woken_ns)
+      event.run_queue_ns += open_ns;
+    else
+      event.blocked_ns += open_ns;
+  }
+  BPF_CORE_READ_STR_INTO(&event.name, task, comm);
+  if (bpf_ringbuf_output(&events, &event, sizeof(event), BPF_RB_NO_WAKEUP))
+    COUNT(lost_threads);
+}
+
+static __always_inline void emit_process(struct task_struct *task, __u32 what, __u32 parent_tgid,
+                                         __u32 generation) {
+  struct event_process event = {
+      .type = EVENT_PROCESS,
+      .tgid = task->tgid,
+      .what = what,
+      .parent_tgid = parent_tgid,
+      .time_ns = bpf_ktime_get_ns(),
+      .exit_code = what == PROCESS_EXIT ? BPF_CORE_READ(task, group_leader, exit_code) : 0,
+      .generation = generation,
+  };
+  BPF_CORE_READ_STR_INTO(&event.name, task, comm);
+  if (bpf_ringbuf_output(&events, &event, sizeof(event), BPF_RB_FORCE_WAKEUP))
+    COUNT(lost_threads);
+}
+
+/* Watches a new thread: it waits for its first run. */
+static __always_inline void watch_new(struct task_struct *task) {
+  struct thread_state *thread =
+      bpf_task_storage_get(&threads, task, 0, BPF_LOCAL_STORAGE_GET_F_CREATE);
+  if (!thread) {
+    COUNT(lost_threads);
+    return;
+  }
+  __u64 now_ns = bpf_ktime_get_ns();
+  thread->start_ns = now_ns;
+  thread->switched_out_ns = now_ns;
+  thread->reason = REASON_RUN_QUEUE;
+  emit_thread(task, thread, THREAD_NEW, now_ns);
+}
+
+SEC("tp_btf/task_newtask")
+int BPF_PROG(on_new_task, struct task_struct *task, __u64 clone_flags) {
+  __u32 parent = bpf_get_current_pid_tgid() >> 32, tgid = task->tgid;
+  struct process_info *process = bpf_map_lookup_elem(&processes, &parent);
+  if (!process)
+    return 0;
+  if (tgid != parent) {
+    struct process_info copy = *process;
+    if (!follow_children)
+      return 0;
+    if (bpf_map_update_elem(&processes, &tgid, &copy, 0)) {
+      COUNT(lost_threads);
+      return 0;
+    }
+    emit_process(task, PROCESS_FORK, parent, copy.generation);
+  }
+  watch_new(task);
+  return 0;
+}
+
+SEC("tp_btf/sched_process_exec")
+int BPF_PROG(on_exec, struct task_struct *task) {
+  __u32 tgid = task->tgid;
+  struct process_info *process = bpf_map_lookup_elem(&processes, &tgid);
+  if (!process)
+    return 0;
+  process->map_count = 0;
+  process->python = 0;
+  process->generation++;
+  emit_process(task, PROCESS_EXEC, 0, process->generation);
+  return 0;
+}
+
+SEC("tp_btf/sched_process_exit")
+int BPF_PROG(on_exit, struct task_struct *task) {
+  __u32 tgid = task->tgid;
+  struct thread_state *thread = bpf_task_storage_get(&threads, task, 0, 0);
+  if (!thread)
+    return 0;
+  emit_thread(task, thread, THREAD_EXIT, bpf_ktime_get_ns());
+  bpf_task_storage_delete(&threads, task);
+  if (!BPF_CORE_READ(task, signal, live.counter)) {
+    emit_process(task, PROCESS_EXIT, 0, 0);
+    bpf_map_delete_elem(&processes, &tgid);
+  }
+  return 0;
+}
+
+/* A thread that was there before the capture. */
+static __always_inline void watch_existing(struct task_struct *task, struct process_info *process,
+                                           struct thread_state *thread, __u64 now_ns) {
+  __u32 kind = SCRATCH_REMOTE, state = task_state(task);
+  thread->start_ns = now_ns;
+  if (!state && BPF_CORE_READ(task, on_cpu)) {
+    thread->switched_in_ns = now_ns;
+    return;
+  }
+  thread->reason = find_reason(task, process, state);
+  struct scratch *scratch = bpf_map_lookup_elem(&scratches, &kind);
+  struct pt_regs *user = (struct pt_regs *)bpf_task_pt_regs(task);
+  if (scratch) {
+    struct user_registers registers = {user->ip, user->sp, user->bp};
+    scratch->stack.kernel_count = 0;
+    thread->stack = collect_stack(scratch, process, task, &registers, task->tgid, task, kind);
+  }
+  thread->switched_out_ns = now_ns;
+}
+
+/* Run once at the start (watches what is there), then on a clock (reports the exact times so far), and at
+ * the end, when it also ends the waits that are still open. */
+SEC("iter.s/task")
+int on_task(struct bpf_iter__task *ctx) {
+  struct task_struct *task = ctx->task;
+  if (!task || task->flags & (PF_KTHREAD | PF_EXITING))
+    return 0;
+  __u32 tgid = task->tgid;
+  struct process_info *process = bpf_map_lookup_elem(&processes, &tgid);
+  if (!process)
+    return 0;
+  __u64 now_ns = bpf_ktime_get_ns();
+  struct thread_state *thread = bpf_task_storage_get(&threads, task, 0, 0);
+  if (!thread) {
+    thread = bpf_task_storage_get(&threads, task, 0, BPF_LOCAL_STORAGE_GET_F_CREATE);
+    if (!thread)
+      return 0;
+    watch_existing(task, process, thread, now_ns);
+  }
+  if (capture_ending && thread->switched_out_ns) {
+    end_wait(thread, tgid, task->pid, now_ns);
+    thread->switched_out_ns = now_ns;
+  }
+  emit_thread(task, thread, THREAD_ALIVE, now_ns);
+  return 0;
+}
