@@ -29,6 +29,9 @@ enum unwind_row_type {
                         other than rsp, rbp are only known in the innermost frame */
   ROW_DEREF_RSP = 8, /* CFA = *(rsp + 8*(cfa & 255)) + 8*(cfa >> 8): hand-written assembly that
                         keeps the old rsp in a stack slot */
+  ROW_DEREF_RBP_PLUS = 9, /* CFA = *(rbp + 8*(cfa & 255)) + 8*(cfa >> 8) */
+  ROW_DEREF_INDEXED = 10, /* CFA = *(rsp + 8*(cfa & 15) + 8*index) + 8*(cfa >> 8), where index is the
+                             DWARF register number (cfa >> 4) & 15, known as for ROW_REGISTER */
 };
 
 #define ROW_RBP_SAME 127  /* the caller's rbp is rbp */

@@ -21,6 +21,8 @@ enum row_action {
   ROW_CFA_CONTEXT = 3,  /* a signal frame: pc, bp and sp are the words at `value` + CONTEXT_… */
   ROW_CFA_CHAIN = 4,    /* no usable CFI: CFA = bp + 16, the caller's bp at bp (row_chain_slots) */
   ROW_CFA_ROOT = 5,     /* the thread's first frame: nothing to step to */
+  ROW_CFA_LOAD_INDEXED = 6, /* CFA = word at address `value` + 8 times the DWARF register numbered
+                               `index`, plus `addend` */
 };
 
 /* struct ucontext of Linux on x86-64 (arch/x86/include/uapi/asm/sigcontext.h): uc_mcontext is at
@@ -33,6 +35,8 @@ enum row_action {
 struct row_cfa {
   __u64 value;
   __s64 addend;
+  __u32 index; /* of ROW_CFA_LOAD_INDEXED */
+  __u32 pad;
 };
 
 /* Where the caller's registers lie. bp_address is 0 when the caller's bp is the callee's. */
@@ -46,6 +50,7 @@ ROW_INLINE int row_cfa(struct unwind_row row, __u64 pc, __u64 sp, __u64 bp, stru
   __u64 offset = row.cfa;
 
   out->addend = 0;
+  out->index = 0;
   switch (row.type) {
   case ROW_RSP:
     out->value = sp + 8 * offset;
@@ -63,6 +68,15 @@ ROW_INLINE int row_cfa(struct unwind_row row, __u64 pc, __u64 sp, __u64 bp, stru
     out->value = sp + 8 * (offset & 255);
     out->addend = 8 * (__s64)(offset >> 8);
     return ROW_CFA_LOAD;
+  case ROW_DEREF_RBP_PLUS:
+    out->value = bp + 8 * (offset & 255);
+    out->addend = 8 * (__s64)(offset >> 8);
+    return ROW_CFA_LOAD;
+  case ROW_DEREF_INDEXED:
+    out->value = sp + 8 * (offset & 15);
+    out->addend = 8 * (__s64)(offset >> 8);
+    out->index = (offset >> 4) & 15;
+    return ROW_CFA_LOAD_INDEXED;
   case ROW_REGISTER:
     out->value = offset & 15;
     out->addend = 8 * (__s64)(offset >> 4);

@@ -42,7 +42,7 @@ int ehframe_elf_read(struct unwind_table *table, struct ehframe_section *section
 enum cfa_kind {
   CFA_UNSUPPORTED = 0,
   CFA_REGISTER, /* cfa_register + cfa_offset */
-  CFA_DEREF,    /* *(cfa_register + cfa_offset) + cfa_addend */
+  CFA_DEREF,    /* *(cfa_register + cfa_offset + 8 * cfa_index) + cfa_addend */
   CFA_PLT,      /* the lazy-binding stub: rsp + cfa_offset, + 8 from pc & 15 >= cfa_addend on */
 };
 
@@ -55,12 +55,15 @@ enum save_kind {
   SAVE_UNSUPPORTED,
 };
 
+#define CFA_NO_INDEX 255
+
 /* The rules at one pc, of the registers that rows speak of. */
 struct cfi_rules {
   uint8_t cfa_kind;
   uint8_t cfa_register;
   uint8_t rbp_kind;
   uint8_t ra_kind;
+  uint8_t cfa_index;  /* CFA_DEREF: a DWARF register number, or CFA_NO_INDEX */
   int64_t cfa_offset; /* bytes */
   int64_t cfa_addend; /* bytes */
   int64_t rbp_offset; /* bytes */

@@ -19,6 +19,7 @@ enum {
   OP_CONSTS = 0x11,
   OP_AND = 0x1a,
   OP_MINUS = 0x1c,
+  OP_MUL = 0x1e,
   OP_PLUS = 0x22,
   OP_PLUS_UCONST = 0x23,
   OP_SHL = 0x24,
@@ -31,13 +32,20 @@ enum {
   OP_NOP = 0x96,
 };
 
-/* A value on the expression's stack: a sum of at most one register, or of what lies at such a sum,
- * and a constant. */
-enum term_kind { TERM_CONST, TERM_REGISTER, TERM_DEREF };
+/* A value on the expression's stack: a sum of at most one register, one register times 8, and a
+ * constant; or of what lies at such a sum, and a constant. */
+enum term_kind {
+  TERM_CONST,    /* addend */
+  TERM_REGISTER, /* reg + addend */
+  TERM_SCALED,   /* 8 * index + addend */
+  TERM_INDEXED,  /* reg + 8 * index + addend */
+  TERM_DEREF,    /* *(reg + offset [+ 8 * index]) + addend */
+};
 
 struct term {
   enum term_kind kind;
   uint64_t reg;
+  uint64_t index; /* CFA_NO_INDEX where there is none */
   int64_t offset; /* TERM_DEREF: added before the load */
   int64_t addend; /* added at last */
 };
@@ -57,11 +65,13 @@ static bool push(struct terms *terms, struct term term) {
 }
 
 static bool push_const(struct terms *terms, int64_t value) {
-  return push(terms, (struct term){.kind = TERM_CONST, .addend = value});
+  return push(terms, (struct term){.kind = TERM_CONST, .index = CFA_NO_INDEX, .addend = value});
 }
 
 static bool push_register(struct terms *terms, uint64_t reg, int64_t offset) {
-  return push(terms, (struct term){.kind = TERM_REGISTER, .reg = reg, .addend = offset});
+  return push(
+      terms,
+      (struct term){.kind = TERM_REGISTER, .reg = reg, .index = CFA_NO_INDEX, .addend = offset});
 }
 
 static bool deref(struct terms *terms) {
@@ -70,29 +80,65 @@ static bool deref(struct terms *terms) {
   if (!terms->count)
     return false;
   top = &terms->at[terms->count - 1];
-  if (top->kind != TERM_REGISTER)
+  if (top->kind != TERM_REGISTER && top->kind != TERM_INDEXED)
     return false;
-  *top = (struct term){.kind = TERM_DEREF, .reg = top->reg, .offset = top->addend};
+  top->kind = TERM_DEREF;
+  top->offset = top->addend;
+  top->addend = 0;
   return true;
 }
 
-/* plus and minus; one side has to be a constant (the right one for minus). */
-static bool add(struct terms *terms, bool is_minus) {
-  struct term *left, right;
-
+/* Takes the two operands of a binary operator: *left stays on the stack. */
+static bool operands(struct terms *terms, struct term **left, struct term *right) {
   if (terms->count < 2)
     return false;
-  right = terms->at[--terms->count];
-  left = &terms->at[terms->count - 1];
-  if (right.kind != TERM_CONST) {
+  *right = terms->at[--terms->count];
+  *left = &terms->at[terms->count - 1];
+  return true;
+}
+
+/* register * 8, in either order */
+static bool multiply(struct terms *terms) {
+  struct term *left, right;
+
+  if (!operands(terms, &left, &right))
+    return false;
+  if (left->kind == TERM_CONST) {
     struct term swapped = *left;
-    if (is_minus || left->kind != TERM_CONST)
-      return false;
     *left = right;
     right = swapped;
   }
-  return is_minus ? !__builtin_sub_overflow(left->addend, right.addend, &left->addend)
-                  : !__builtin_add_overflow(left->addend, right.addend, &left->addend);
+  if (right.kind != TERM_CONST || right.addend != 8 || left->kind != TERM_REGISTER || left->addend)
+    return false;
+  *left = (struct term){.kind = TERM_SCALED, .index = left->reg};
+  return true;
+}
+
+/* One side is a constant, or one a register and the other a scaled register. */
+static bool plus(struct terms *terms) {
+  struct term *left, right;
+
+  if (!operands(terms, &left, &right))
+    return false;
+  if (right.kind == TERM_REGISTER || left->kind == TERM_CONST) {
+    struct term swapped = *left;
+    *left = right;
+    right = swapped;
+  }
+  if (right.kind == TERM_SCALED && left->kind == TERM_REGISTER) {
+    left->kind = TERM_INDEXED;
+    left->index = right.index;
+  } else if (right.kind != TERM_CONST) {
+    return false;
+  }
+  return !__builtin_add_overflow(left->addend, right.addend, &left->addend);
+}
+
+static bool minus(struct terms *terms) {
+  struct term *left, right;
+
+  return operands(terms, &left, &right) && right.kind == TERM_CONST &&
+         !__builtin_sub_overflow(left->addend, right.addend, &left->addend);
 }
 
 static int64_t fixed(struct cursor *cursor, size_t bytes, bool is_signed) {
@@ -117,7 +163,7 @@ static bool apply(struct terms *terms, struct cursor *cursor, uint8_t op) {
   case OP_CONSTS:
     return push_const(terms, cfi_sleb(cursor));
   case OP_PLUS_UCONST:
-    return push_const(terms, (int64_t)cfi_uleb(cursor)) && add(terms, false);
+    return push_const(terms, (int64_t)cfi_uleb(cursor)) && plus(terms);
   case OP_BREGX: {
     uint64_t reg = cfi_uleb(cursor);
     return push_register(terms, reg, cfi_sleb(cursor));
@@ -125,8 +171,11 @@ static bool apply(struct terms *terms, struct cursor *cursor, uint8_t op) {
   case OP_DEREF:
     return deref(terms);
   case OP_PLUS:
+    return plus(terms);
   case OP_MINUS:
-    return add(terms, op == OP_MINUS);
+    return minus(terms);
+  case OP_MUL:
+    return multiply(terms);
   case OP_NOP:
     return true;
   default:
@@ -171,7 +220,7 @@ void ehframe_cfa_expression(struct cfi_rules *rules, const uint8_t *code, size_t
 
   rules->cfa_kind = CFA_UNSUPPORTED;
   if (plt(rules, code, bytes) || !evaluate(&terms, code, bytes, &term) || term.reg > 15 ||
-      term.kind == TERM_CONST)
+      (term.kind != TERM_REGISTER && term.kind != TERM_DEREF))
     return;
   rules->cfa_register = (uint8_t)term.reg;
   if (term.kind == TERM_REGISTER) {
@@ -182,6 +231,9 @@ void ehframe_cfa_expression(struct cfi_rules *rules, const uint8_t *code, size_t
     rules->cfa_kind = CFA_DEREF;
     rules->cfa_offset = term.offset;
     rules->cfa_addend = term.addend;
+    rules->cfa_index = term.index < 16 ? (uint8_t)term.index : CFA_NO_INDEX;
+    if (term.index >= 16 && term.index != CFA_NO_INDEX)
+      rules->cfa_kind = CFA_UNSUPPORTED;
   }
 }
 
@@ -190,7 +242,8 @@ void ehframe_cfa_expression(struct cfi_rules *rules, const uint8_t *code, size_t
 void ehframe_save_expression(struct cfi_rules *rules, uint64_t reg, const uint8_t *code,
                              size_t bytes) {
   enum { CFA_PSEUDO = 255 };
-  struct terms terms = {.count = 1, .at = {{.kind = TERM_REGISTER, .reg = CFA_PSEUDO}}};
+  struct terms terms = {.count = 1,
+                        .at = {{.kind = TERM_REGISTER, .reg = CFA_PSEUDO, .index = CFA_NO_INDEX}}};
   enum save_kind kind = SAVE_UNSUPPORTED;
   struct term term = {0};
 
@@ -236,9 +289,22 @@ static bool row_register(struct unwind_row *row, const struct cfi_rules *rules) 
   return true;
 }
 
+static bool row_deref_indexed(struct unwind_row *row, const struct cfi_rules *rules) {
+  int64_t offset, addend;
+
+  row->type = ROW_DEREF_INDEXED;
+  if (rules->cfa_register != DWARF_RSP || !words(rules->cfa_offset, 0, 15, &offset) ||
+      !words(rules->cfa_addend, 0, 255, &addend))
+    return false;
+  row->cfa = (uint16_t)(addend << 8 | rules->cfa_index << 4 | offset);
+  return true;
+}
+
 static bool row_deref(struct unwind_row *row, const struct cfi_rules *rules) {
   int64_t offset, addend;
 
+  if (rules->cfa_index != CFA_NO_INDEX)
+    return row_deref_indexed(row, rules);
   if (rules->cfa_register == DWARF_RBP && rules->cfa_addend == 0) {
     row->type = ROW_DEREF_RBP;
     if (!words(rules->cfa_offset, INT16_MIN, INT16_MAX, &offset))
@@ -246,9 +312,10 @@ static bool row_deref(struct unwind_row *row, const struct cfi_rules *rules) {
     row->cfa = (uint16_t)(int16_t)offset;
     return true;
   }
-  row->type = ROW_DEREF_RSP;
-  if (rules->cfa_register != DWARF_RSP || !words(rules->cfa_offset, 0, 255, &offset) ||
-      !words(rules->cfa_addend, 0, 255, &addend))
+  if (rules->cfa_register != DWARF_RSP && rules->cfa_register != DWARF_RBP)
+    return false;
+  row->type = rules->cfa_register == DWARF_RSP ? ROW_DEREF_RSP : ROW_DEREF_RBP_PLUS;
+  if (!words(rules->cfa_offset, 0, 255, &offset) || !words(rules->cfa_addend, 0, 255, &addend))
     return false;
   row->cfa = (uint16_t)(addend << 8 | offset);
   return true;

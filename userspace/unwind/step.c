@@ -79,6 +79,11 @@ enum unwind_step unwind_step(const struct unwind_table *table, uint64_t bias,
       return UNWIND_FAILED_REGISTER;
     cfa.value = registers->general[cfa.value & 15] + (uint64_t)cfa.addend;
     break;
+  case ROW_CFA_LOAD_INDEXED:
+    if (!is_innermost)
+      return UNWIND_FAILED_REGISTER;
+    cfa.value += 8 * registers->general[cfa.index & 15];
+    /* fall through */
   case ROW_CFA_LOAD:
     if (!word(&step, cfa.value, &loaded))
       return UNWIND_FAILED_READ;
