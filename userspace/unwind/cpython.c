@@ -20,6 +20,9 @@
  *           interpreter's trampoline; 3.13: None). `for` and `await` may resume generators
  *           within the loop (FOR_ITER_GEN, SEND_GEN), so that one group holds them too.
  *
+ * 3.13 also keeps a frame of code that nobody wrote below each __init__ that the loop calls inline
+ * (CPYTHON_CODE_IS_SHIM): it belongs to its group, but on no stack.
+ *
  * The loop's first and last instructions run with one native frame more than there are groups: the
  * innermost native frame then has no group yet. So match from the outermost frame inwards, never
  * from the leaf.
@@ -278,6 +281,7 @@ bool cpython_offsets_refine(struct python_offsets *offsets, uint32_t version, co
   refined = *row;
   if (!take_debug_fields(&refined, words) || !shift_key(&refined, words))
     return false;
+  refined.string_compact = (uint16_t)(refined.string_ascii + 16); /* utf8_length, utf8 */
   *offsets = refined;
   return true;
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* What is known about CPython's structures, by version, and how its line tables read. Owns the table
- * of offsets; the walking itself happens in BPF (bpf/python.h). */
+/* What is known about CPython's structures, by version, and how its line tables read. Owns the
+ * table of offsets; the walking itself happens in BPF (bpf/python.h). */
 #ifndef RAGPROF_UNWIND_CPYTHON_H
 #define RAGPROF_UNWIND_CPYTHON_H
 
@@ -12,15 +12,20 @@
 
 /* Where a running interpreter is, as virtual addresses of its ELF file. */
 struct cpython_binary {
-  uint32_t version;        /* 0x030b for 3.11 */
-  uint32_t micro;          /* 2 for 3.11.2; UINT32_MAX unknown */
-  uint64_t runtime_vaddr;  /* _PyRuntime */
+  uint32_t version;       /* 0x030b for 3.11 */
+  uint32_t micro;         /* 2 for 3.11.2; UINT32_MAX unknown */
+  uint64_t runtime_vaddr; /* _PyRuntime */
   uint64_t runtime_bytes;
   uint64_t eval_vaddr; /* _PyEval_EvalFrameDefault */
   uint64_t eval_bytes;
   uint64_t eval_cold_vaddr; /* its part that the compiler moved elsewhere; 0 when there is none */
   uint64_t eval_cold_bytes;
 };
+
+/* The bit of co_flags (3.13: CO_NO_MONITORING_EVENTS, Include/cpython/code.h) of a frame that no
+ * Python code stands behind: the eval loop pushes one below each __init__ that it calls inline
+ * (_Py_InitCleanup in Python/specialize.c). Tracebacks leave it out, and so must stacks. */
+#define CPYTHON_CODE_IS_SHIM 0x2000000u
 
 /* Looks for an interpreter in an ELF file (executable or libpython): the two symbols in .dynsym or
  * .symtab, the version from Py_Version (3.11+), else from the path's "python3.N", else from the
@@ -38,8 +43,8 @@ bool cpython_offsets_refine(struct python_offsets *offsets, uint32_t version, co
                             size_t size);
 
 /* The line that an instruction belongs to. `table` holds the bytes of co_lnotab (≤ 3.9) or
- * co_linetable; `address` is the byte offset of the instruction as bpf/python.h delivers it (already
- * scaled to bytes for every version). first_line for a negative address (the frame has not
+ * co_linetable; `address` is the byte offset of the instruction as bpf/python.h delivers it
+ * (already scaled to bytes for every version). first_line for a negative address (the frame has not
  * started), 0 when the table has no line for it. Hostile bytes are fine. */
 uint32_t cpython_line(uint32_t version, const uint8_t *table, size_t bytes, uint32_t first_line,
                       int64_t address);
