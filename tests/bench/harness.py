@@ -171,7 +171,7 @@ def perf_dwarf(output, frequency_hz, seconds, pid):
     base = ["perf", "record", "-q", "--call-graph", "dwarf", "-F", str(frequency_hz), "-o", output]
     subprocess.run(base + ["-p", str(pid), "--", "sleep", str(seconds)], check=True)
     script = subprocess.run(
-        ["perf", "report", "-i", output, "--header-only", "--stats"],
+        ["perf", "report", "-i", output, "--stats"],
         capture_output=True, text=True, check=False,
     )
     for line in script.stdout.splitlines():
