@@ -46,7 +46,7 @@ static int split(char *line, char *words[COLUMNS_MAX]) {
   return count;
 }
 
-/* readelf heads some columns with two words, "r10 (r10)". */
+/* readelf says "in register r10" with two words, "r10 (r10)". */
 static int drop_parenthesised(char *words[], int count) {
   int kept = 0;
   for (int i = 0; i < count; i++)
@@ -150,9 +150,9 @@ static void read_line(struct reader *reader, char *line) {
   }
   if (is_cie)
     reader->in_function = false;
-  int count = split(line, words);
+  int count = drop_parenthesised(words, split(line, words));
   if (count > 1 && !strcmp(words[0], "LOC"))
-    read_columns(reader, words, drop_parenthesised(words, count));
+    read_columns(reader, words, count);
   else if (reader->in_function && count > 2 && strlen(words[0]) == 16)
     compare(reader, words, count);
 }
