@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Owns the order in which the parts of a summary are computed. */
+#include "analysis/summary.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+int summary_build(struct summary **out, const struct profile *profile) {
+  struct summary *summary = calloc(1, sizeof(*summary));
+  *out = NULL;
+  if (!summary)
+    return -ENOMEM;
+  summary->profile = profile;
+  int rc = hotspots_build(&summary->hotspots, profile);
+  if (!rc)
+    rc = waits_build(&summary->waits, profile, &summary->hotspots.stacks);
+  if (!rc)
+    rc = accounting_build(&summary->accounting, profile);
+  if (rc) {
+    summary_free(summary);
+    return rc;
+  }
+  *out = summary;
+  return 0;
+}
+
+void summary_free(struct summary *summary) {
+  if (!summary)
+    return;
+  hotspots_fini(&summary->hotspots);
+  waits_fini(&summary->waits);
+  accounting_fini(&summary->accounting);
+  free(summary);
+}
+
+double percent_of(uint64_t part, uint64_t whole) {
+  return whole ? 100.0 * (double)part / (double)whole : 0;
+}
