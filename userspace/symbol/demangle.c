@@ -6,13 +6,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "symbol/symbol.h"
-
-/* Longest name shown. Longer ones end in "...". */
-#define NAME_MAX_BYTES 1024
+#include "symbol/internal.h"
 
 struct sink {
-  char text[NAME_MAX_BYTES + 1];
+  char text[SYMBOL_NAME_MAX_BYTES + 2]; /* one byte too long shows that it was cut */
   size_t length;
   jmp_buf full;
 };
@@ -22,26 +19,18 @@ struct sink {
  * the few bytes of a punycode identifier of Rust. */
 static void collect(const char *text, size_t bytes, void *context) {
   struct sink *sink = context;
-  size_t room = NAME_MAX_BYTES - sink->length;
+  size_t room = SYMBOL_NAME_MAX_BYTES + 1 - sink->length;
   memcpy(sink->text + sink->length, text, bytes < room ? bytes : room);
   sink->length += bytes < room ? bytes : room;
   if (bytes > room)
     longjmp(sink->full, 1);
 }
 
-/* Cuts at a character's first byte and marks the cut. */
-static void shorten(char *text) {
-  size_t length = NAME_MAX_BYTES - 3;
-  while (length && ((unsigned char)text[length] & 0xc0) == 0x80)
-    length--;
-  memcpy(text + length, "...", 4);
-}
-
 /* Whether the sink holds the readable name. */
 static bool demangle(struct sink *sink, const char *raw) {
   const int options = DMGL_PARAMS | DMGL_ANSI;
   if (setjmp(sink->full)) {
-    shorten(sink->text);
+    sink->text[sink->length] = '\0';
     return true;
   }
   bool done = rust_demangle_callback(raw, options, collect, sink);
@@ -55,11 +44,11 @@ static bool demangle(struct sink *sink, const char *raw) {
 
 char *symbol_demangle(const char *raw) {
   struct sink sink = {.length = 0};
-  if (raw[0] == '_' && demangle(&sink, raw))
-    return strdup(sink.text);
-  if (strlen(raw) <= NAME_MAX_BYTES)
-    return strdup(raw);
-  memcpy(sink.text, raw, NAME_MAX_BYTES);
-  shorten(sink.text);
+  if (raw[0] != '_' || !demangle(&sink, raw)) {
+    size_t length = strnlen(raw, SYMBOL_NAME_MAX_BYTES + 1);
+    memcpy(sink.text, raw, length);
+    sink.text[length] = '\0';
+  }
+  symbol_shorten(sink.text);
   return strdup(sink.text);
 }

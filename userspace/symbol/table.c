@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "symbol/image.h"
+#include "symbol/internal.h"
 #include "symbol/ranges.h"
 
 /* How far a symbol of unknown size may reach where most symbols are stripped. */
@@ -160,10 +161,6 @@ const char *symbol_table_name_at(const struct symbol_table *table, uint64_t star
   return NULL;
 }
 
-static size_t underscores(const char *name) {
-  return strspn(name, "_");
-}
-
 /* By address; at one address the best name last, so that it is the one that wins. */
 static int by_start(const void *a, const void *b) {
   const struct table_symbol *left = a, *right = b;
@@ -175,13 +172,7 @@ static int by_start(const void *a, const void *b) {
     return !left->size ? -1 : 1;
   if (left->scope != right->scope)
     return left->scope > right->scope ? -1 : 1;
-  size_t left_count = underscores(left->name), right_count = underscores(right->name);
-  if (left_count != right_count)
-    return left_count > right_count ? -1 : 1;
-  size_t left_length = strlen(left->name), right_length = strlen(right->name);
-  if (left_length != right_length)
-    return left_length > right_length ? -1 : 1;
-  return strcmp(right->name, left->name);
+  return symbol_compare_names(left->name, right->name);
 }
 
 /* `next` is the start of the next symbol at a higher address. */
