@@ -24,6 +24,7 @@
 
 #include <cmocka.h>
 
+#include "cpython_testing.h"
 #include "unwind/cpython.h"
 #include "unwind/cpython_elf.h"
 
@@ -404,38 +405,12 @@ static void test_debug_offsets(void **state) {
   stop_script(&target);
 }
 
-/* The interpreter's path for a slot: minor versions 8-13, then the system's own. */
-#define SLOT_COUNT 7
-#define SLOT_SYSTEM 6
-
-static void find_pythons(char paths[SLOT_COUNT][TEXT_BYTES]) {
-  FILE *list = popen("tests/python/interpreters.sh", "r");
-  char path[TEXT_BYTES];
-  assert_non_null(list);
-  while (fgets(path, sizeof(path), list)) {
-    path[strcspn(path, "\n")] = '\0';
-    const char *version = strstr(path, "/versions/3.");
-    int minor = version ? atoi(version + strlen("/versions/3.")) : 0;
-    int slot = minor >= 8 && minor <= 13 ? minor - 8 : SLOT_SYSTEM;
-    strcpy(paths[slot], path);
-  }
-  pclose(list);
-}
-
 int main(void) {
-  static char paths[SLOT_COUNT][TEXT_BYTES];
+  static char paths[PYTHON_SLOT_COUNT][PYTHON_PATH_BYTES];
   find_pythons(paths);
   const struct CMUnitTest tests[] = {
-#define STACKS_OF(name, slot)                                                                      \
-  {"stacks_of_" name, test_stacks, NULL, NULL, paths[slot][0] ? paths[slot] : NULL}
-      STACKS_OF("3_8", 0),
-      STACKS_OF("3_9", 1),
-      STACKS_OF("3_10", 2),
-      STACKS_OF("3_11", 3),
-      STACKS_OF("3_12", 4),
-      STACKS_OF("3_13", 5),
-      STACKS_OF("the_system", SLOT_SYSTEM),
-      {"debug_offsets", test_debug_offsets, NULL, NULL, paths[5][0] ? paths[5] : NULL},
+      PYTHON_TESTS("stacks", test_stacks, paths),
+      PYTHON_TEST("debug_offsets", test_debug_offsets, paths, PYTHON_SLOT_3_13, "3_13"),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
