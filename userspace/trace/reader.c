@@ -126,6 +126,7 @@ static int check(struct reader *reader, const struct cursor *cursor) {
   return cursor->failed ? damaged(reader, "a record is malformed") : 0;
 }
 
+/* Its arguments are evaluated only when there is such a callback. */
 #define VISIT(reader, method, ...)                                                                 \
   ((reader)->visitor->method ? (reader)->visitor->method((reader)->context, __VA_ARGS__) : 0)
 
@@ -139,7 +140,8 @@ static int read_string(struct reader *reader, struct cursor *cursor) {
   buf_put(&reader->text_ids, &text_id, sizeof(text_id));
   if (!text_id || reader->text_ids.failed)
     return error_set(ENOMEM, "out of memory");
-  return VISIT(reader, string, ++reader->string_count, strtab_get(reader->texts, text_id), bytes);
+  uint32_t id = ++reader->string_count;
+  return VISIT(reader, string, id, strtab_get(reader->texts, text_id), bytes);
 }
 
 static int read_module(struct reader *reader, struct cursor *cursor) {
@@ -151,7 +153,10 @@ static int read_module(struct reader *reader, struct cursor *cursor) {
   if (!module.build_id_bytes)
     module.build_id = NULL;
   int end = check(reader, cursor);
-  return end ? end : VISIT(reader, module, ++reader->module_count, &module);
+  if (end)
+    return end;
+  uint32_t id = ++reader->module_count;
+  return VISIT(reader, module, id, &module);
 }
 
 static int read_frame(struct reader *reader, struct cursor *cursor) {
@@ -166,7 +171,10 @@ static int read_frame(struct reader *reader, struct cursor *cursor) {
   frame.line = read_u32(cursor);
   frame.first_line = read_u32(cursor);
   int end = check(reader, cursor);
-  return end ? end : VISIT(reader, frame, ++reader->frame_count, &frame);
+  if (end)
+    return end;
+  uint32_t id = ++reader->frame_count;
+  return VISIT(reader, frame, id, &frame);
 }
 
 static int read_node(struct reader *reader, struct cursor *cursor) {

@@ -1,0 +1,181 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* A small trace of three parts with every kind of record, and what a reader must say of it. Each
+ * part is meant to be flushed into a chunk of its own. */
+#ifndef RAGPROF_TESTS_TRACE_CONTENT_H
+#define RAGPROF_TESTS_TRACE_CONTENT_H
+
+#include "trace_log.h"
+
+#define CONTENT_PARTS 3
+
+/* Puts a string that the writer must announce as `id`. */
+static inline void content_string(struct trace_writer *writer, struct buf *log, uint32_t id,
+                                  const char *text) {
+  if (trace_put_string(writer, text, strlen(text)) != id)
+    abort();
+  log_string(log, id, text, strlen(text));
+}
+
+static inline void content_frame(struct trace_writer *writer, struct buf *log, uint32_t id,
+                                 struct trace_frame frame) {
+  if (trace_put_frame(writer, &frame) != id)
+    abort();
+  log_frame(log, id, &frame);
+}
+
+static inline void content_node(struct trace_writer *writer, struct buf *log, uint32_t id,
+                                uint32_t parent, uint32_t frame) {
+  struct trace_node node = {parent, frame};
+  if (trace_put_node(writer, node) != id)
+    abort();
+  log_node(log, id, node);
+}
+
+static inline void content_sample(struct trace_writer *writer, struct buf *log, uint64_t time_ns,
+                                  uint32_t thread, uint32_t node) {
+  struct trace_sample sample = {time_ns, thread, node};
+  trace_put_sample(writer, &sample);
+  log_sample(log, &sample);
+}
+
+static inline void content_wait(struct trace_writer *writer, struct buf *log,
+                                struct trace_wait wait) {
+  trace_put_wait(writer, &wait);
+  log_wait(log, &wait);
+}
+
+/* Strings that a put interns are announced right before its own record. */
+static inline void content_part_1(struct trace_writer *writer, struct buf *log) {
+  static const uint8_t build_id[] = {0x00, 0x01, 0xfe, 0xff};
+  trace_put_meta(writer, "host.cpus", "2");
+  log_string(log, 1, "host.cpus", 9);
+  log_string(log, 2, "2", 1);
+  log_meta(log, "host.cpus", "2");
+  struct trace_process process = {
+      .pid = 77, .parent_pid = 1, .name = "app", .executable = "/bin/app", .runtime = ""};
+  trace_put_process(writer, &process);
+  log_string(log, 3, "app", 3);
+  log_string(log, 4, "/bin/app", 8);
+  log_process(log, &process);
+  struct trace_thread thread = {.thread = 1, .pid = 77, .tid = 77, .name = "app"};
+  trace_put_thread(writer, &thread);
+  log_thread(log, &thread);
+  struct trace_module module = {"/bin/app", build_id, sizeof(build_id)};
+  if (trace_put_module(writer, &module) != 1)
+    abort();
+  log_module(log, 1, &module);
+  struct trace_module bare = {"[vdso]", NULL, 0};
+  if (trace_put_module(writer, &bare) != 2)
+    abort();
+  log_string(log, 5, "[vdso]", 6);
+  log_module(log, 2, &bare);
+  content_frame(
+      writer, log, 1,
+      (struct trace_frame){.kind = FRAME_NATIVE, .module = 1, .address = 0xfffffffffffffff0});
+  content_node(writer, log, 1, 0, 1);
+  content_sample(writer, log, 1000000, 1, 1);
+  content_sample(writer, log, 999, 1, 1); /* earlier than the one before */
+  content_sample(writer, log, 2000000000, 1, 0);
+}
+
+static inline void content_part_2(struct trace_writer *writer, struct buf *log) {
+  content_string(writer, log, 6, "caf\xe9 \xff");
+  content_frame(writer, log, 2,
+                (struct trace_frame){.kind = FRAME_PYTHON,
+                                     .flags = FRAME_COROUTINE,
+                                     .function = 6,
+                                     .file = 4,
+                                     .line = UINT32_MAX,
+                                     .first_line = 1});
+  content_frame(writer, log, 3, (struct trace_frame){.kind = FRAME_MARK, .function = 3});
+  content_frame(writer, log, 4, (struct trace_frame){.kind = FRAME_KERNEL, .address = 1});
+  content_frame(writer, log, 5, (struct trace_frame){.kind = FRAME_JIT, .address = 2});
+  content_node(writer, log, 2, 1, 2);
+  content_node(writer, log, 3, 0, 3);
+  content_node(writer, log, 4, 2, 4);
+  struct trace_thread second = {
+      .thread = 2, .pid = 77, .tid = 78, .start_ns = 5, .end_ns = 9, .name = ""};
+  trace_put_thread(writer, &second);
+  log_thread(log, &second);
+  content_wait(writer, log,
+               (struct trace_wait){.start_ns = 5000,
+                                   .span_ns = 700,
+                                   .blocked_ns = 600,
+                                   .run_queue_ns = 100,
+                                   .max_ns = 700,
+                                   .count = 1,
+                                   .thread = 2,
+                                   .node = 4,
+                                   .waker = 1,
+                                   .waker_tid = 77,
+                                   .reason = WAIT_GIL});
+  content_wait(writer, log,
+               (struct trace_wait){.start_ns = 1,
+                                   .span_ns = 1ull << 53,
+                                   .blocked_ns = 0,
+                                   .run_queue_ns = 12,
+                                   .max_ns = 5,
+                                   .count = UINT64_MAX,
+                                   .thread = 1,
+                                   .node = 0,
+                                   .waker = 0,
+                                   .waker_tid = UINT32_MAX,
+                                   .reason = WAIT_STOPPED});
+  content_sample(writer, log, 1ull << 53, 2, 4);
+}
+
+static inline void content_part_3(struct trace_writer *writer, struct buf *log) {
+  struct trace_symbol inlined = {
+      .frame = 1, .depth = 0, .function = 3, .file = 4, .line = 8, .first_line = 7};
+  struct trace_symbol outer = {.frame = 1, .depth = 63, .function = 6};
+  trace_put_symbol(writer, &inlined);
+  trace_put_symbol(writer, &outer);
+  log_symbol(log, &inlined);
+  log_symbol(log, &outer);
+  struct trace_account account = {.time_ns = 9,
+                                  .thread = 2,
+                                  .wall_ns = 8,
+                                  .on_cpu_ns = 1,
+                                  .blocked_ns = 3,
+                                  .run_queue_ns = 4,
+                                  .voluntary_switches = UINT64_MAX,
+                                  .involuntary_switches = 300};
+  trace_put_account(writer, &account);
+  log_account(log, &account);
+  struct trace_process ended = {.pid = 77,
+                                .parent_pid = 1,
+                                .start_ns = 1,
+                                .end_ns = 10,
+                                .name = "app",
+                                .executable = "",
+                                .runtime = ""};
+  trace_put_process(writer, &ended);
+  log_process(log, &ended);
+  trace_put_counter(writer, "app", 7);
+  log_counter(log, "app", 7);
+}
+
+/* Writes the trace to `path`. file_bytes[i] and log_bytes[i]: sizes of the file and of `log` after
+ * part i; file_bytes[0] is the header's. */
+static inline void content_write(const char *path, struct buf *log,
+                                 uint64_t file_bytes[CONTENT_PARTS + 1],
+                                 size_t log_bytes[CONTENT_PARTS + 1]) {
+  void (*const parts[CONTENT_PARTS])(struct trace_writer *, struct buf *) = {
+      content_part_1, content_part_2, content_part_3};
+  struct trace_writer *writer;
+  if (trace_writer_open(&writer, path, false))
+    abort();
+  file_bytes[0] = trace_writer_bytes(writer);
+  log_bytes[0] = 0;
+  for (int i = 0; i < CONTENT_PARTS; i++) {
+    parts[i](writer, log);
+    if (trace_writer_flush(writer))
+      abort();
+    file_bytes[i + 1] = trace_writer_bytes(writer);
+    log_bytes[i + 1] = log->length;
+  }
+  if (trace_writer_close(writer))
+    abort();
+}
+
+#endif

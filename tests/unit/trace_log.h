@@ -1,0 +1,193 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Traces as text, for tests: a visitor that writes a line per record, and puts that write the same
+ * line on their own when they put the record, so that what was read can be compared with what was
+ * meant. Also: files and temporary directories. */
+#ifndef RAGPROF_TESTS_TRACE_LOG_H
+#define RAGPROF_TESTS_TRACE_LOG_H
+
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/buf.h"
+#include "trace/reader.h"
+#include "trace/writer.h"
+
+/* ---- Lines ----------------------------------------------------------------------------------- */
+
+static inline void log_string(struct buf *log, uint32_t id, const char *text, size_t bytes) {
+  buf_printf(log, "string %u %zu ", id, bytes);
+  buf_put(log, text, bytes);
+  buf_put_u8(log, '\n');
+}
+
+static inline void log_module(struct buf *log, uint32_t id, const struct trace_module *module) {
+  buf_printf(log, "module %u %s ", id, module->path);
+  for (uint32_t i = 0; module->build_id && i < module->build_id_bytes; i++)
+    buf_printf(log, "%02x", module->build_id[i]);
+  buf_put_u8(log, '\n');
+}
+
+static inline void log_frame(struct buf *log, uint32_t id, const struct trace_frame *frame) {
+  buf_printf(log, "frame %u %d %u %u %" PRIx64 " %u %u %u %u\n", id, frame->kind, frame->flags,
+             frame->module, frame->address, frame->function, frame->file, frame->line,
+             frame->first_line);
+}
+
+static inline void log_node(struct buf *log, uint32_t id, struct trace_node node) {
+  buf_printf(log, "node %u %u %u\n", id, node.parent, node.frame);
+}
+
+static inline void log_process(struct buf *log, const struct trace_process *process) {
+  buf_printf(log, "process %u %u %" PRIu64 " %" PRIu64 " %s|%s|%s\n", process->pid,
+             process->parent_pid, process->start_ns, process->end_ns, process->name,
+             process->executable, process->runtime);
+}
+
+static inline void log_thread(struct buf *log, const struct trace_thread *thread) {
+  buf_printf(log, "thread %u %u %u %" PRIu64 " %" PRIu64 " %s\n", thread->thread, thread->pid,
+             thread->tid, thread->start_ns, thread->end_ns, thread->name);
+}
+
+static inline void log_symbol(struct buf *log, const struct trace_symbol *symbol) {
+  buf_printf(log, "symbol %u %u %u %u %u %u\n", symbol->frame, symbol->depth, symbol->function,
+             symbol->file, symbol->line, symbol->first_line);
+}
+
+static inline void log_sample(struct buf *log, const struct trace_sample *sample) {
+  buf_printf(log, "sample %" PRIu64 " %u %u\n", sample->time_ns, sample->thread, sample->node);
+}
+
+static inline void log_wait(struct buf *log, const struct trace_wait *wait) {
+  buf_printf(log,
+             "wait %" PRIu64 " %" PRIu64 " %" PRIu64 " %" PRIu64 " %" PRIu64 " %" PRIu64
+             " %u %u %u %u %d\n",
+             wait->start_ns, wait->span_ns, wait->blocked_ns, wait->run_queue_ns, wait->max_ns,
+             wait->count, wait->thread, wait->node, wait->waker, wait->waker_tid, wait->reason);
+}
+
+static inline void log_account(struct buf *log, const struct trace_account *account) {
+  buf_printf(log,
+             "account %" PRIu64 " %u %" PRIu64 " %" PRIu64 " %" PRIu64 " %" PRIu64 " %" PRIu64
+             " %" PRIu64 "\n",
+             account->time_ns, account->thread, account->wall_ns, account->on_cpu_ns,
+             account->blocked_ns, account->run_queue_ns, account->voluntary_switches,
+             account->involuntary_switches);
+}
+
+static inline void log_counter(struct buf *log, const char *name, uint64_t value) {
+  buf_printf(log, "counter %s %" PRIu64 "\n", name, value);
+}
+
+static inline void log_meta(struct buf *log, const char *name, const char *value) {
+  buf_printf(log, "meta %s %s\n", name, value);
+}
+
+/* ---- The visitor ----------------------------------------------------------------------------- */
+
+static inline int visit_string(void *context, uint32_t id, const char *text, size_t bytes) {
+  log_string(context, id, text, bytes);
+  return text[bytes] ? -1 : 0; /* texts are NUL-terminated */
+}
+
+static inline int visit_module(void *context, uint32_t id, const struct trace_module *module) {
+  log_module(context, id, module);
+  return 0;
+}
+
+static inline int visit_frame(void *context, uint32_t id, const struct trace_frame *frame) {
+  log_frame(context, id, frame);
+  return 0;
+}
+
+static inline int visit_node(void *context, uint32_t id, struct trace_node node) {
+  log_node(context, id, node);
+  return 0;
+}
+
+static inline int visit_process(void *context, const struct trace_process *process) {
+  log_process(context, process);
+  return 0;
+}
+
+static inline int visit_thread(void *context, const struct trace_thread *thread) {
+  log_thread(context, thread);
+  return 0;
+}
+
+static inline int visit_symbol(void *context, const struct trace_symbol *symbol) {
+  log_symbol(context, symbol);
+  return 0;
+}
+
+static inline int visit_sample(void *context, const struct trace_sample *sample) {
+  log_sample(context, sample);
+  return 0;
+}
+
+static inline int visit_wait(void *context, const struct trace_wait *wait) {
+  log_wait(context, wait);
+  return 0;
+}
+
+static inline int visit_account(void *context, const struct trace_account *account) {
+  log_account(context, account);
+  return 0;
+}
+
+static inline int visit_counter(void *context, const char *name, uint64_t value) {
+  log_counter(context, name, value);
+  return 0;
+}
+
+static inline int visit_meta(void *context, const char *name, const char *value) {
+  log_meta(context, name, value);
+  return 0;
+}
+
+/* Its context is a struct buf. */
+__attribute__((unused)) static const struct trace_visitor log_visitor = {
+    visit_string, visit_module, visit_frame, visit_node,    visit_process, visit_thread,
+    visit_symbol, visit_sample, visit_wait,  visit_account, visit_counter, visit_meta,
+};
+
+/* ---- Files ----------------------------------------------------------------------------------- */
+
+/* A path in a fresh temporary directory; remove with trace_path_remove. */
+static inline char *trace_path_new(void) {
+  char *path = malloc(64);
+  strcpy(path, "/tmp/ragprof-test-XXXXXX");
+  if (!mkdtemp(path))
+    abort();
+  return strcat(path, "/trace");
+}
+
+static inline void trace_path_remove(char *path) {
+  unlink(path);
+  *strrchr(path, '/') = '\0';
+  rmdir(path);
+  free(path);
+}
+
+static inline struct buf read_whole(const char *path) {
+  struct buf content = {0};
+  uint8_t block[4096];
+  int fd = open(path, O_RDONLY);
+  for (ssize_t got; fd >= 0 && (got = read(fd, block, sizeof(block))) > 0;)
+    buf_put(&content, block, (size_t)got);
+  if (fd >= 0)
+    close(fd);
+  return content;
+}
+
+static inline void write_whole(const char *path, const void *data, size_t bytes) {
+  FILE *file = fopen(path, "w");
+  if (!file || fwrite(data, 1, bytes, file) != bytes || fclose(file))
+    abort();
+}
+
+#endif
