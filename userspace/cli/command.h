@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* One command, one file, one exported entry. The table of commands feeds dispatch, --help, man pages
- * and shell completion, so that they cannot disagree. */
+/* One command, one file, one exported entry. The table of commands feeds dispatch, --help, man
+ * pages and shell completion, so that they cannot disagree. */
 #ifndef RAGPROF_CLI_COMMAND_H
 #define RAGPROF_CLI_COMMAND_H
 
@@ -12,7 +12,7 @@
 enum exit_code { EXIT_OK = 0, EXIT_FAILED = 1, EXIT_USAGE = 2 };
 
 enum option_type {
-  OPTION_FLAG,     /* value: "1" when given */
+  OPTION_FLAG, /* value: "1" when given */
   OPTION_TEXT,
   OPTION_COUNT,    /* a whole number ≥ 0 */
   OPTION_DURATION, /* 30, 30s, 500ms, 5m, 1h */

@@ -89,19 +89,21 @@ static void write_options(FILE *out, const struct option_spec *option) {
 static void write_examples(FILE *out, const char *examples) {
   if (!examples)
     return;
+  const char *separator = ""; /* a section's heading begins a paragraph by itself */
   fputs(".SH EXAMPLES\n", out);
   while (*examples) {
     char line[256];
     size_t length = strcspn(examples, "\n");
     snprintf(line, sizeof(line), "%.*s", (int)length, examples);
     if (line[0] == '#') {
-      fputs(".PP\n", out);
+      fputs(separator, out);
       write_line(out, line[1] == ' ' ? line + 2 : line + 1);
     } else if (line[0]) {
-      fputs(".PP\n.nf\n.RS\n", out);
+      fprintf(out, "%s.RS\n.nf\n", separator);
       write_line(out, line);
-      fputs(".RE\n.fi\n", out);
+      fputs(".fi\n.RE\n", out);
     }
+    separator = ".PP\n";
     examples += length + (examples[length] == '\n');
   }
 }
