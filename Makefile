@@ -11,6 +11,8 @@
 #   make uninstall  the same two
 #   make check-deps what the build needs and this machine lacks
 #   make clean
+#
+# V=1 shows the commands whole.
 
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
@@ -41,6 +43,11 @@ CPPFLAGS += -D_GNU_SOURCE -DRAGPROF_VERSION='"$(VERSION)"' -Iuserspace -Ibpf -I$
 LDFLAGS += -pie -Wl,-z,relro,-z,now,-z,noexecstack
 LIBS := -lbpf -ldw -lelf -lzstd -lz -llzma -liberty -lpthread -lm
 
+# Commands are shown short; V=1 shows them whole.
+ifeq ($(V),)
+Q = @echo "  $(1) $(2)";
+endif
+
 ifdef SANITIZE
 HARDENING := -fPIE -fsanitize=$(SANITIZE) -fno-omit-frame-pointer -fno-sanitize-recover=all
 LDFLAGS += -fsanitize=$(SANITIZE)
@@ -61,19 +68,19 @@ all: $(B)/ragprof $(B)/man/.made $(SHELLS:%=$(B)/completion/ragprof.%)
 -include $(wildcard bpf/*.mk userspace/*/*.mk tests/*.mk)
 
 $(B)/ragprof: $(B)/userspace/cli/main.o $(LIBRARY)
-	$(CC) $(CFLAGS) $(HARDENING) $(LDFLAGS) -o $@ $^ $(LIBS)
+	$(call Q,link,$@)$(CC) $(CFLAGS) $(HARDENING) $(LDFLAGS) -o $@ $^ $(LIBS)
 
 $(LIBRARY): $(LIBRARY_OBJECTS)
 	@rm -f $@
-	$(AR) rcs $@ $^
+	$(call Q,ar,$@)$(AR) rcs $@ $^
 
 $(B)/userspace/%.o: userspace/%.c | $(B)/.dependencies $(GENERATED)
 	@mkdir -p $(@D)
-	$(CC) $(CPPFLAGS) $(CFLAGS) $(WARNINGS) $(HARDENING) -MMD -MP -c -o $@ $<
+	$(call Q,cc,$<)$(CC) $(CPPFLAGS) $(CFLAGS) $(WARNINGS) $(HARDENING) -MMD -MP -c -o $@ $<
 
 $(B)/tests/unit/%: tests/unit/%.c $(LIBRARY)
 	@mkdir -p $(@D)
-	$(CC) $(CPPFLAGS) -Itests/unit $(CFLAGS) $(WARNINGS) $(HARDENING) $(LDFLAGS) -MMD -MP -o $@ $< \
+	$(call Q,cc,$<)$(CC) $(CPPFLAGS) -Itests/unit $(CFLAGS) $(WARNINGS) $(HARDENING) $(LDFLAGS) -MMD -MP -o $@ $< \
 	  $(LIBRARY) $(LIBS) -lcmocka -lunwind -lunwind-x86_64
 
 -include $(OBJECTS:.o=.d) $(UNIT_TESTS:=.d)
