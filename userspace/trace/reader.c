@@ -119,11 +119,19 @@ static const char *read_text(struct reader *reader, struct cursor *cursor) {
   return strtab_get(reader->texts, ((const uint32_t *)reader->text_ids.data)[id - 1]);
 }
 
+/* The id that the record at hand gets in its table. */
+static uint32_t next_id(struct cursor *cursor, uint32_t count) {
+  if (count == UINT32_MAX - 1)
+    cursor->failed = true;
+  return count + 1;
+}
+
 /* 0 when all fields of the record at hand were there and good. */
 static int check(struct reader *reader, const struct cursor *cursor) {
-  if (reader->has_unknown_id)
-    return damaged(reader, "a record refers to an id that was not announced");
-  return cursor->failed ? damaged(reader, "a record is malformed") : 0;
+  if (cursor->failed) /* then ids are 0, too */
+    return damaged(reader, "a record is malformed");
+  return reader->has_unknown_id ? damaged(reader, "a record refers to an id that was not announced")
+                                : 0;
 }
 
 /* Its arguments are evaluated only when there is such a callback. */
@@ -145,6 +153,7 @@ static int read_string(struct reader *reader, struct cursor *cursor) {
 }
 
 static int read_module(struct reader *reader, struct cursor *cursor) {
+  uint32_t id = next_id(cursor, reader->module_count);
   struct trace_module module = {.path = read_text(reader, cursor)};
   module.build_id_bytes = read_u32(cursor);
   if (module.build_id_bytes > FORMAT_BUILD_ID_BYTES_MAX)
@@ -155,11 +164,12 @@ static int read_module(struct reader *reader, struct cursor *cursor) {
   int end = check(reader, cursor);
   if (end)
     return end;
-  uint32_t id = ++reader->module_count;
+  reader->module_count = id;
   return VISIT(reader, module, id, &module);
 }
 
 static int read_frame(struct reader *reader, struct cursor *cursor) {
+  uint32_t id = next_id(cursor, reader->frame_count);
   struct trace_frame frame = {.kind = read_u32(cursor)};
   if (frame.kind < FRAME_NATIVE || frame.kind > FRAME_MARK)
     cursor->failed = true;
@@ -173,12 +183,12 @@ static int read_frame(struct reader *reader, struct cursor *cursor) {
   int end = check(reader, cursor);
   if (end)
     return end;
-  uint32_t id = ++reader->frame_count;
+  reader->frame_count = id;
   return VISIT(reader, frame, id, &frame);
 }
 
 static int read_node(struct reader *reader, struct cursor *cursor) {
-  uint32_t id = reader->node_count + 1;
+  uint32_t id = next_id(cursor, reader->node_count);
   uint32_t back = read_u32(cursor);
   if (!back || back > id)
     cursor->failed = true;

@@ -1,0 +1,262 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Traces with valid checksums and hostile content, and traces of later writers. */
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <zstd.h>
+
+#include "trace_bytes.h"
+#include "trace_log.h"
+
+#define HUGE_TIME ((1ull << 53) + 1)
+#define U32_OVERFLOW (1ull << 32)
+
+/* One of each: string 1 "s", module 1, frame 1, node 1, thread 1. */
+static void put_base(struct buf *raw) {
+  bytes_string(raw, "s");
+  BYTES_NUMBERS(raw, 2, 1, 0);
+  BYTES_NUMBERS(raw, 3, 1, 0, 1, 4096, 1, 1, 10, 5);
+  BYTES_NUMBERS(raw, 4, 1, 1);
+  BYTES_NUMBERS(raw, 6, 1, 7, 7, 0, 0, 1);
+}
+
+#define BASE_LOG                                                                                   \
+  "string 1 1 s\nmodule 1 s \nframe 1 1 0 1 1000 1 1 10 5\nnode 1 0 1\nthread 1 7 7 0 0 s\n"
+
+/* Reads a file of one chunk; what was visited goes to `log`. */
+static const char *read_one(const struct buf *raw, struct buf *log) {
+  struct buf file = {0};
+  struct trace_status status;
+  bytes_header(&file);
+  bytes_stored_chunk(&file, 0, raw);
+  bytes_end(&file, 1);
+  assert_int_equal(trace_read_memory(file.data, file.length, &log_visitor, log, &status), 0);
+  assert_int_equal(status.complete, !status.damage);
+  buf_fini(&file);
+  return status.damage;
+}
+
+static void assert_refused(struct buf *raw, const char *says) {
+  struct buf log = {0};
+  const char *damage = read_one(raw, &log);
+  assert_non_null(damage);
+  assert_non_null(strstr(damage, says));
+  assert_string_equal(buf_text(&log), BASE_LOG); /* nothing of the bad record was passed on */
+  buf_fini(&log);
+  buf_fini(raw);
+}
+
+#define REFUSED(says, type, ...)                                                                   \
+  do {                                                                                             \
+    struct buf raw = {0};                                                                          \
+    put_base(&raw);                                                                                \
+    BYTES_NUMBERS(&raw, type, __VA_ARGS__);                                                        \
+    assert_refused(&raw, says);                                                                    \
+  } while (0)
+
+static void the_base_is_good(void **state) {
+  (void)state;
+  struct buf raw = {0}, log = {0};
+  put_base(&raw);
+  assert_null(read_one(&raw, &log));
+  assert_string_equal(buf_text(&log), BASE_LOG);
+  buf_fini(&raw);
+  buf_fini(&log);
+}
+
+static void ids_that_were_not_announced_are_refused(void **state) {
+  (void)state;
+  REFUSED("id", 2, 2, 0);                            /* module: path */
+  REFUSED("id", 3, 1, 0, 2, 0, 0, 0, 0, 0);          /* frame: module */
+  REFUSED("id", 3, 1, 0, 0, 0, 2, 0, 0, 0);          /* frame: function */
+  REFUSED("id", 3, 1, 0, 0, 0, 0, 2, 0, 0);          /* frame: file */
+  REFUSED("id", 4, 2, 2);                            /* node: frame */
+  REFUSED("id", 4, 2, 0);                            /* node: no frame */
+  REFUSED("id", 5, 1, 1, 0, 0, 2, 0, 0);             /* process: name */
+  REFUSED("id", 6, 3, 7, 7, 0, 0, 0);                /* thread: not the next */
+  REFUSED("id", 6, 0, 7, 7, 0, 0, 0);                /* thread: none */
+  REFUSED("id", 7, 0, 0, 1, 0, 0, 0);                /* symbol: no frame */
+  REFUSED("id", 7, 2, 0, 1, 0, 0, 0);                /* symbol: frame */
+  REFUSED("id", 7, 1, 0, 2, 0, 0, 0);                /* symbol: function */
+  REFUSED("id", 8, 0, 0, 1);                         /* sample: no thread */
+  REFUSED("id", 8, 0, 2, 1);                         /* sample: thread */
+  REFUSED("id", 8, 0, 1, 2);                         /* sample: node */
+  REFUSED("id", 9, 0, 1, 2, 0, 1, 0, 0, 0, 0, 0, 0); /* wait: node */
+  REFUSED("id", 9, 0, 1, 1, 0, 1, 0, 0, 0, 0, 2, 0); /* wait: waker */
+  REFUSED("id", 10, 2, 0, 0, 0, 0, 0, 0, 0);         /* account: thread */
+  REFUSED("id", 11, 2, 0);                           /* counter: name */
+  REFUSED("id", 12, 1, 2);                           /* meta: value */
+  REFUSED("id", 12, UINT32_MAX, 1);
+}
+
+static void values_out_of_range_are_refused(void **state) {
+  (void)state;
+  REFUSED("malformed", 3, 0, 0, 0, 0, 0, 0, 0, 0); /* frame kinds are 1 to 5 */
+  REFUSED("malformed", 3, 6, 0, 0, 0, 0, 0, 0, 0);
+  REFUSED("malformed", 3, 1, 0, 0, 0, 0, 0, U32_OVERFLOW, 0);
+  REFUSED("malformed", 2, 1, 65); /* a build ID of 65 bytes, and none of them there */
+  REFUSED("malformed", 4, 0, 1);  /* its own parent */
+  REFUSED("malformed", 4, 3, 1);  /* a parent before the first */
+  REFUSED("malformed", 5, U32_OVERFLOW, 1, 0, 0, 0, 0, 0);
+  REFUSED("malformed", 5, 1, 1, HUGE_TIME, 0, 0, 0, 0);
+  REFUSED("malformed", 7, 1, 64, 1, 0, 0, 0); /* depths are below 64 */
+  REFUSED("malformed", 8, 1, 1, 1);           /* zigzag 1 is -1: before the start */
+  REFUSED("malformed", 8, 2 * HUGE_TIME, 1, 1);
+  REFUSED("malformed", 9, 0, 1, 1, 12, 1, 0, 0, 0, 0, 0, 0);        /* an unknown reason */
+  REFUSED("malformed", 9, 0, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0);         /* a count of 0 */
+  REFUSED("malformed", 9, 0, 1, 1, 0, 1, 0, 0, 1, 0, 0, 0);         /* a span of -1 */
+  REFUSED("malformed", 9, 0, 1, 1, 0, 1, HUGE_TIME, 0, 0, 0, 0, 0); /* blocked too long */
+  REFUSED("malformed", 10, 1, 0, HUGE_TIME, 0, 0, 0, 0, 0);
+  REFUSED("malformed", 8, 0, 1); /* too short */
+  REFUSED("malformed", 9, 0, 1, 1, 0, 1, 0, 0, 0, 0, 0);
+}
+
+static void bad_strings_are_refused(void **state) {
+  (void)state;
+  static const char zeros[65536] = "";
+  char *many = malloc(65536);
+  memset(many, 'x', 65536);
+  const struct {
+    const char *bytes;
+    size_t count;
+  } rows[] = {{"", 0}, {"a\0b", 3}, {zeros, 1}, {many, 65536}};
+  for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+    struct buf raw = {0};
+    put_base(&raw);
+    bytes_record(&raw, 1, rows[i].bytes, rows[i].count);
+    assert_refused(&raw, "malformed");
+  }
+  free(many);
+}
+
+static void a_record_must_fit_its_chunk(void **state) {
+  (void)state;
+  static const char *const tails[] = {
+      "\x08",                                             /* no length */
+      "\x08\x80",                                         /* half a length */
+      "\x08\x04\x02\x01\x01",                             /* one byte short */
+      "\x08\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01",     /* 2^64 - 1 */
+      "\x08\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01", /* a varint of 11 bytes */
+      "\x63\x05...",                                      /* also of an unknown type */
+  };
+  for (size_t i = 0; i < sizeof(tails) / sizeof(tails[0]); i++) {
+    struct buf raw = {0};
+    put_base(&raw);
+    buf_put_text(&raw, tails[i]);
+    assert_refused(&raw, "malformed");
+  }
+}
+
+static void later_writers_may_add_records_and_fields(void **state) {
+  (void)state;
+  struct buf raw = {0}, log = {0};
+  put_base(&raw);
+  BYTES_NUMBERS(&raw, 200, 1, 2, 3);
+  bytes_record(&raw, 0, "", 0);
+  BYTES_NUMBERS(&raw, 8, 2000, 1, 1, 99, 98, 97);
+  assert_null(read_one(&raw, &log));
+  assert_string_equal(buf_text(&log), BASE_LOG "sample 1000 1 1\n");
+  buf_fini(&raw);
+  buf_fini(&log);
+}
+
+static void repeated_strings_get_ids_of_their_own(void **state) {
+  (void)state;
+  struct buf raw = {0}, log = {0};
+  bytes_string(&raw, "s");
+  bytes_string(&raw, "s");
+  bytes_string(&raw, "t");
+  BYTES_NUMBERS(&raw, 12, 2, 3);
+  assert_null(read_one(&raw, &log));
+  assert_string_equal(buf_text(&log), "string 1 1 s\nstring 2 1 s\nstring 3 1 t\nmeta s t\n");
+  buf_fini(&raw);
+  buf_fini(&log);
+}
+
+struct lie {
+  uint32_t kind, stored_bytes, raw_bytes;
+  const char *says;
+};
+
+/* Chunk headers that lie, over a payload of 1,000 bytes. */
+static void chunk_headers_that_lie_are_refused(void **state) {
+  (void)state;
+  static const uint8_t payload[1000];
+  static const struct lie lies[] = {
+      {0, 1000, 1000, "header"},              /* kinds start at 1 */
+      {4, 1000, 1000, "header"},              /* unknown */
+      {3, 1000, 999, "header"},               /* stored, but not as much */
+      {2, 1000, 1000, "header"},              /* an end with content */
+      {2, 0, 1, "header"},                    /* likewise */
+      {1, 1000, 1000 * 256 + 4097, "header"}, /* unpacks too much */
+      {1, 1000, 1000, "decompress"},          /* is no zstd frame */
+  };
+  for (size_t i = 0; i < sizeof(lies) / sizeof(lies[0]); i++) {
+    struct buf file = {0}, log = {0};
+    struct trace_status status;
+    bytes_header(&file);
+    bytes_chunk_lying(&file, lies[i].kind, 0, payload, lies[i].stored_bytes, lies[i].raw_bytes);
+    assert_int_equal(trace_read_memory(file.data, file.length, &log_visitor, &log, &status), 0);
+    assert_non_null(strstr(status.damage, lies[i].says));
+    assert_int_equal(log.length, 0);
+    assert_int_equal(status.read_bytes, 16);
+    buf_fini(&file);
+  }
+}
+
+static void sizes_beyond_the_file_allocate_nothing(void **state) {
+  (void)state;
+  static const uint32_t sizes[] = {1024 * 1024, 1024 * 1024 + 1, INT32_MAX, UINT32_MAX};
+  for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
+    struct buf file = {0};
+    struct trace_status status;
+    bytes_header(&file);
+    buf_put_text(&file, "RPCK");
+    buf_put_u32(&file, 3);
+    buf_put_u32(&file, sizes[i]);
+    buf_put_u32(&file, sizes[i]);
+    buf_put_u64(&file, 0);
+    assert_int_equal(trace_read_memory(file.data, file.length, &log_visitor, NULL, &status), 0);
+    assert_non_null(status.damage);
+    buf_fini(&file);
+  }
+}
+
+/* A zstd frame that unpacks to more than the header says. */
+static void a_decompression_bomb_is_refused(void **state) {
+  (void)state;
+  size_t bytes = 64 * 1024 * 1024;
+  uint8_t *zeros = calloc(1, bytes);
+  uint8_t *packed = malloc(ZSTD_compressBound(bytes));
+  size_t stored = ZSTD_compress(packed, ZSTD_compressBound(bytes), zeros, bytes, 1);
+  assert_false(ZSTD_isError(stored));
+  struct buf file = {0};
+  struct trace_status status;
+  bytes_header(&file);
+  bytes_chunk_lying(&file, 1, 0, packed, (uint32_t)stored, (uint32_t)stored * 256);
+  assert_int_equal(trace_read_memory(file.data, file.length, &log_visitor, NULL, &status), 0);
+  assert_string_equal(status.damage, "a chunk does not decompress");
+  buf_fini(&file);
+  free(zeros);
+  free(packed);
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(the_base_is_good),
+      cmocka_unit_test(ids_that_were_not_announced_are_refused),
+      cmocka_unit_test(values_out_of_range_are_refused),
+      cmocka_unit_test(bad_strings_are_refused),
+      cmocka_unit_test(a_record_must_fit_its_chunk),
+      cmocka_unit_test(later_writers_may_add_records_and_fields),
+      cmocka_unit_test(repeated_strings_get_ids_of_their_own),
+      cmocka_unit_test(chunk_headers_that_lie_are_refused),
+      cmocka_unit_test(sizes_beyond_the_file_allocate_nothing),
+      cmocka_unit_test(a_decompression_bomb_is_refused),
+  };
+  return cmocka_run_group_tests_name("trace_hostile", tests, NULL, NULL);
+}

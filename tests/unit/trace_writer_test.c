@@ -1,0 +1,288 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Interning, what the writer refuses to write, and what happens on disk: modes, old files, a full
+ * disk. */
+#include <errno.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <sys/resource.h>
+
+#include "base/error.h"
+#include "trace_log.h"
+
+static int set_up(void **state) {
+  *state = trace_path_new();
+  return 0;
+}
+
+static int tear_down(void **state) {
+  trace_path_remove(*state);
+  return 0;
+}
+
+static struct trace_writer *open_new(const char *path) {
+  struct trace_writer *writer;
+  assert_int_equal(trace_writer_open(&writer, path, false), 0);
+  return writer;
+}
+
+/* Closes and reads back as text. */
+static char *close_and_read(struct trace_writer *writer, const char *path) {
+  struct buf log = {0};
+  struct trace_status status;
+  assert_int_equal(trace_writer_close(writer), 0);
+  assert_int_equal(trace_read(path, &log_visitor, &log, &status), 0);
+  assert_true(status.complete);
+  assert_null(status.damage);
+  char *text = strdup(buf_text(&log));
+  buf_fini(&log);
+  return text;
+}
+
+static void equal_content_has_one_id(void **state) {
+  struct trace_writer *writer = open_new(*state);
+  assert_int_equal(trace_put_string(writer, "", 0), 0);
+  assert_int_equal(trace_put_string(writer, "ab", 2), 1);
+  assert_int_equal(trace_put_string(writer, "abc", 2), 1);
+  assert_int_equal(trace_put_string(writer, "abc", 3), 2);
+  struct trace_module with_id = {"ab", (const uint8_t *)"\1\2", 2};
+  struct trace_module other_id = {"ab", (const uint8_t *)"\1\3", 2};
+  struct trace_module no_id = {"ab", NULL, 2};
+  assert_int_equal(trace_put_module(writer, &with_id), 1);
+  assert_int_equal(trace_put_module(writer, &other_id), 2);
+  assert_int_equal(trace_put_module(writer, &no_id), 3);
+  assert_int_equal(trace_put_module(writer, &with_id), 1);
+  struct trace_frame frame = {.kind = FRAME_NATIVE, .module = 1, .address = 16};
+  struct trace_frame line = {.kind = FRAME_NATIVE, .module = 1, .address = 16, .line = 1};
+  assert_int_equal(trace_put_frame(writer, &frame), 1);
+  assert_int_equal(trace_put_frame(writer, &line), 2);
+  assert_int_equal(trace_put_frame(writer, &frame), 1);
+  assert_int_equal(trace_put_node(writer, (struct trace_node){0, 1}), 1);
+  assert_int_equal(trace_put_node(writer, (struct trace_node){1, 1}), 2);
+  assert_int_equal(trace_put_node(writer, (struct trace_node){0, 1}), 1);
+  char *log = close_and_read(writer, *state);
+  assert_string_equal(log, "string 1 2 ab\nstring 2 3 abc\nmodule 1 ab 0102\nmodule 2 ab 0103\n"
+                           "module 3 ab \nframe 1 1 0 1 10 0 0 0 0\nframe 2 1 0 1 10 0 0 1 0\n"
+                           "node 1 0 1\nnode 2 1 1\n");
+  free(log);
+}
+
+static void strings_end_at_a_nul_and_at_their_limit(void **state) {
+  struct trace_writer *writer = open_new(*state);
+  char *many = malloc(100000);
+  memset(many, 'y', 100000);
+  assert_int_equal(trace_put_string(writer, "ab\0cd", 5), 1);
+  assert_int_equal(trace_put_string(writer, "ab", 2), 1);
+  assert_int_equal(trace_put_string(writer, "\0cd", 3), 0);
+  assert_int_equal(trace_put_string(writer, many, 100000), 2);
+  assert_int_equal(trace_put_string(writer, many, 65535), 2);
+  assert_int_equal(trace_put_string(writer, many, 65534), 3);
+  free(many);
+  char *log = close_and_read(writer, *state);
+  assert_int_equal(strlen(log),
+                   strlen("string 1 2 ab\nstring 2 65535 \nstring 3 65534 \n") + 65535 + 65534);
+  free(log);
+}
+
+/* A bug in a capture must not make the rest of the file unreadable. */
+static void what_a_reader_would_refuse_is_dropped_and_counted(void **state) {
+  struct trace_writer *writer = open_new(*state);
+  struct trace_thread thread = {.thread = 1, .name = ""};
+  struct trace_thread gap = {.thread = 3, .name = ""};
+  trace_put_thread(writer, &thread);
+  trace_put_thread(writer, &gap);                                                      /* 1 */
+  trace_put_sample(writer, &(struct trace_sample){.thread = 0});                       /* 2 */
+  trace_put_sample(writer, &(struct trace_sample){.thread = 2});                       /* 3 */
+  trace_put_sample(writer, &(struct trace_sample){.thread = 1, .node = 1});            /* 4 */
+  trace_put_sample(writer, &(struct trace_sample){.thread = 1, .time_ns = -1});        /* 5 */
+  trace_put_wait(writer, &(struct trace_wait){.thread = 1});                           /* 6 */
+  trace_put_wait(writer, &(struct trace_wait){.thread = 1, .count = 1, .reason = 99}); /* 7 */
+  trace_put_account(writer, &(struct trace_account){.thread = 2});                     /* 8 */
+  trace_put_symbol(writer, &(struct trace_symbol){.frame = 1});                        /* 9 */
+  assert_int_equal(trace_put_frame(writer, &(struct trace_frame){.kind = 9}), 0);      /* 10 */
+  assert_int_equal(trace_put_node(writer, (struct trace_node){0, 1}), 0);              /* 11 */
+  trace_put_wait(writer, &(struct trace_wait){.thread = 1, .count = 1, .waker = 9});
+  char *log = close_and_read(writer, *state);
+  assert_string_equal(log, "thread 1 0 0 0 0 \nwait 0 0 0 0 0 1 1 0 0 0 0\n"
+                           "string 1 12 lost.invalid\ncounter lost.invalid 11\n");
+  free(log);
+}
+
+static void chunks_are_written_as_data_gathers(void **state) {
+  struct trace_writer *writer = open_new(*state);
+  struct trace_thread thread = {.thread = 1, .name = ""};
+  trace_put_thread(writer, &thread);
+  uint64_t before = trace_writer_bytes(writer);
+  /* 6 bytes or more each: type, length, 3-byte time, thread, node */
+  for (uint64_t i = 0; i < 100000; i++)
+    trace_put_sample(writer, &(struct trace_sample){.time_ns = i * 1234567, .thread = 1});
+  assert_true(trace_writer_bytes(writer) > before);
+  struct stat disk;
+  assert_int_equal(stat(*state, &disk), 0);
+  assert_int_equal(disk.st_size, trace_writer_bytes(writer));
+  char *log = close_and_read(writer, *state);
+  const char *at = log;
+  for (uint64_t i = 0; i < 100000; i++) {
+    char line[64];
+    snprintf(line, sizeof(line), "sample %" PRIu64 " 1 0\n", i * 1234567);
+    at = strchr(at, '\n') + 1;
+    assert_memory_equal(at, line, strlen(line));
+  }
+  free(log);
+}
+
+/* Compresses better than a reader allows, so it must be stored. */
+static void monotonous_content_stays_readable(void **state) {
+  struct trace_writer *writer = open_new(*state);
+  struct trace_thread thread = {.thread = 1, .name = ""};
+  trace_put_thread(writer, &thread);
+  for (int i = 0; i < 200000; i++)
+    trace_put_sample(writer, &(struct trace_sample){.time_ns = 5, .thread = 1});
+  char *log = close_and_read(writer, *state);
+  assert_int_equal(strlen(log), strlen("thread 1 0 0 0 0 \n") + 200000 * strlen("sample 5 1 0\n"));
+  free(log);
+}
+
+static void the_file_is_for_its_owner_only(void **state) {
+  static const mode_t masks[] = {0, 022, 0777};
+  for (size_t i = 0; i < sizeof(masks) / sizeof(masks[0]); i++) {
+    mode_t old = umask(masks[i]);
+    struct trace_writer *writer = open_new(*state);
+    umask(old);
+    struct stat file;
+    assert_int_equal(stat(*state, &file), 0);
+    assert_int_equal(file.st_mode & 07777, 0600);
+    trace_writer_abandon(writer);
+    assert_int_equal(access(*state, F_OK), -1);
+  }
+}
+
+static void an_old_file_is_replaced_only_on_request(void **state) {
+  struct trace_writer *writer;
+  write_whole(*state, "precious", 8);
+  chmod(*state, 0644);
+  assert_int_equal(trace_writer_open(&writer, *state, false), -EEXIST);
+  assert_non_null(strstr(error_text(), "exists already"));
+  struct buf kept = read_whole(*state);
+  assert_string_equal(buf_text(&kept), "precious");
+  buf_fini(&kept);
+  assert_int_equal(trace_writer_open(&writer, *state, true), 0);
+  struct stat file;
+  assert_int_equal(stat(*state, &file), 0);
+  assert_int_equal(file.st_mode & 07777, 0600);
+  free(close_and_read(writer, *state));
+}
+
+static void only_regular_files_are_replaced(void **state) {
+  const char *path = *state;
+  char target[96];
+  struct trace_writer *writer;
+  snprintf(target, sizeof(target), "%s.target", path);
+  write_whole(target, "precious", 8);
+  assert_int_equal(symlink(target, path), 0);
+  for (int overwrite = 0; overwrite < 2; overwrite++)
+    assert_int_equal(trace_writer_open(&writer, path, overwrite), -EEXIST);
+  struct buf kept = read_whole(target);
+  assert_string_equal(buf_text(&kept), "precious");
+  buf_fini(&kept);
+  unlink(path);
+  unlink(target);
+  assert_int_equal(symlink("/nonexistent/file", path), 0); /* dangling */
+  assert_int_equal(trace_writer_open(&writer, path, true), -EEXIST);
+  unlink(path);
+  assert_int_equal(mkfifo(path, 0600), 0);
+  assert_int_equal(trace_writer_open(&writer, path, true), -EEXIST);
+  assert_non_null(strstr(error_text(), "not a regular file"));
+  assert_int_equal(trace_writer_open(&writer, "/tmp", true), -EEXIST);
+  assert_int_equal(trace_writer_open(&writer, "/nonexistent/file", true), -ENOENT);
+}
+
+/* A full disk, by the file size limit, which needs no privileges: write() gives EFBIG, after a
+ * partial write first. */
+static void a_full_disk_keeps_what_was_flushed(void **state) {
+  signal(SIGXFSZ, SIG_IGN);
+  struct trace_writer *writer = open_new(*state);
+  struct trace_thread thread = {.thread = 1, .name = "before"};
+  trace_put_thread(writer, &thread);
+  assert_int_equal(trace_writer_flush(writer), 0);
+  uint64_t whole_bytes = trace_writer_bytes(writer);
+  struct rlimit old, limit;
+  assert_int_equal(getrlimit(RLIMIT_FSIZE, &old), 0);
+  limit = old;
+  limit.rlim_cur = whole_bytes + 10;
+  assert_int_equal(setrlimit(RLIMIT_FSIZE, &limit), 0);
+  trace_put_meta(writer, "after", "the disk is full");
+  int error = trace_writer_flush(writer);
+  assert_int_equal(setrlimit(RLIMIT_FSIZE, &old), 0);
+  assert_int_equal(error, -EFBIG);
+  assert_non_null(strstr(error_text(), *state));
+  struct stat file;
+  assert_int_equal(stat(*state, &file), 0);
+  assert_int_equal(file.st_size, whole_bytes);
+  /* There is room again, but a hole would follow: nothing more is written. */
+  assert_int_equal(trace_put_string(writer, "more", 4), 0);
+  trace_put_sample(writer, &(struct trace_sample){.thread = 1});
+  assert_int_equal(trace_writer_flush(writer), -EFBIG);
+  assert_int_equal(trace_writer_close(writer), -EFBIG);
+  assert_non_null(strstr(error_text(), "File too large"));
+  struct buf log = {0};
+  struct trace_status status;
+  assert_int_equal(trace_read(*state, &log_visitor, &log, &status), 0);
+  assert_string_equal(buf_text(&log), "string 1 6 before\nthread 1 0 0 0 0 before\n");
+  assert_false(status.complete);
+  assert_int_equal(status.read_bytes, status.file_bytes);
+  assert_non_null(strstr(status.damage, "no end mark"));
+  buf_fini(&log);
+}
+
+static void a_disk_that_is_full_at_once_leaves_no_file(void **state) {
+  signal(SIGXFSZ, SIG_IGN);
+  struct rlimit old, limit;
+  assert_int_equal(getrlimit(RLIMIT_FSIZE, &old), 0);
+  limit = old;
+  limit.rlim_cur = 8;
+  assert_int_equal(setrlimit(RLIMIT_FSIZE, &limit), 0);
+  struct trace_writer *writer;
+  int error = trace_writer_open(&writer, *state, false);
+  assert_int_equal(setrlimit(RLIMIT_FSIZE, &old), 0);
+  assert_int_equal(error, -EFBIG);
+  assert_int_equal(access(*state, F_OK), -1);
+}
+
+static void nothing_is_closed_without_a_writer(void **state) {
+  (void)state;
+  assert_int_equal(trace_writer_close(NULL), 0);
+  trace_writer_abandon(NULL);
+}
+
+static void waits_have_names(void **state) {
+  (void)state;
+  assert_string_equal(wait_reason_name(WAIT_UNKNOWN), "unknown");
+  assert_string_equal(wait_reason_name(WAIT_GIL), "GIL");
+  assert_string_equal(wait_reason_name(WAIT_STOPPED), "stopped");
+  assert_string_equal(wait_reason_name(WAIT_REASONS), "unknown");
+  assert_string_equal(wait_reason_name((enum wait_reason) - 1), "unknown");
+}
+
+int main(void) {
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+  const struct CMUnitTest tests[] = {
+      TEST(equal_content_has_one_id),
+      TEST(strings_end_at_a_nul_and_at_their_limit),
+      TEST(what_a_reader_would_refuse_is_dropped_and_counted),
+      TEST(chunks_are_written_as_data_gathers),
+      TEST(monotonous_content_stays_readable),
+      TEST(the_file_is_for_its_owner_only),
+      TEST(an_old_file_is_replaced_only_on_request),
+      TEST(only_regular_files_are_replaced),
+      TEST(a_full_disk_keeps_what_was_flushed),
+      TEST(a_disk_that_is_full_at_once_leaves_no_file),
+      TEST(nothing_is_closed_without_a_writer),
+      TEST(waits_have_names),
+  };
+  return cmocka_run_group_tests_name("trace_writer", tests, NULL, NULL);
+}
