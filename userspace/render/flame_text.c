@@ -4,36 +4,11 @@
 
 #include <string.h>
 
+#include "base/utf8.h"
+
 #define REPLACEMENT "\xef\xbf\xbd" /* U+FFFD */
 
-/* The code point at `at` and its length; -1 and 1 for a byte that is no UTF-8 (RFC 3629: no
- * surrogates, no overlong forms, nothing above U+10FFFF). */
-static int32_t decode(const uint8_t *at, size_t *bytes) {
-  static const int32_t smallest[] = {0, 0, 0x80, 0x800, 0x10000};
-  size_t length = *at < 0x80 ? 1 : *at < 0xc0 ? 0 : *at < 0xe0 ? 2 : *at < 0xf0 ? 3 : 4;
-  *bytes = 1;
-  if (length == 0 || *at >= 0xf8)
-    return -1;
-  int32_t code = length == 1 ? *at : *at & (0x7f >> length);
-  for (size_t i = 1; i < length; i++) {
-    if ((at[i] & 0xc0) != 0x80)
-      return -1;
-    code = code << 6 | (at[i] & 0x3f);
-  }
-  if (code < smallest[length] || code > 0x10ffff || (code >= 0xd800 && code < 0xe000))
-    return -1;
-  *bytes = length;
-  return code;
-}
-
-/* Controls (C0, DEL, C1), line and paragraph separators, marks that reorder text, noncharacters. */
-static bool is_harmful(int32_t code) {
-  return code < 0x20 || (code >= 0x7f && code < 0xa0) || (code >= 0x2028 && code <= 0x202e) ||
-         (code >= 0x2066 && code <= 0x2069) || code == 0x200e || code == 0x200f ||
-         (code & 0xfffe) == 0xfffe;
-}
-
-static const char *escape(enum flame_place place, int32_t code) {
+static const char *escape(enum flame_place place, uint32_t code) {
   if (place == FLAME_FOLDED)
     return code == ';' ? ":" : NULL;
   if (place != FLAME_XML)
@@ -55,17 +30,17 @@ static const char *escape(enum flame_place place, int32_t code) {
 }
 
 void flame_put_text(struct buf *buf, enum flame_place place, const char *text) {
-  for (const uint8_t *at = (const uint8_t *)text; *at;) {
-    size_t bytes;
-    int32_t code = decode(at, &bytes);
-    const char *instead = code == '\n' || code == '\t' ? " "
-                          : is_harmful(code)           ? REPLACEMENT
-                                                       : escape(place, code);
+  uint32_t code;
+  for (size_t bytes; (bytes = utf8_decode(text, &code)) > 0; text += bytes) {
+    const char *instead = escape(place, code);
+    if (code == '\n' || code == '\t')
+      instead = " ";
+    else if (code == UTF8_REPLACEMENT || utf8_is_control(code))
+      instead = REPLACEMENT;
     if (instead)
       buf_put_text(buf, instead);
     else
-      buf_put(buf, at, bytes);
-    at += bytes;
+      buf_put(buf, text, bytes);
   }
 }
 

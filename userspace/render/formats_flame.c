@@ -3,6 +3,7 @@
 #include "render/flame_formats.h"
 
 const struct render_format flame_formats[] = {
+    {"html", "html", "an interactive page in one file, without network access", flame_render_html},
     {"folded", "folded", "one line a stack, \"root;...;leaf N\", N in microseconds",
      flame_render_folded},
     {0},

@@ -1,0 +1,196 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Decodes the data that flame_data.c wrote (its layout is drawn in flame_data.h). */
+'use strict';
+
+const WAY_CPU = 0;
+const FRAME_PYTHON = 3;
+const FRAME_MARK = 5;
+const FLAG_GENERATOR = 1;
+const FLAG_COROUTINE = 2;
+const FLAG_INLINED = 4;
+
+class Reader {
+  constructor(bytes) {
+    this.bytes = bytes;
+    this.at = 0;
+  }
+
+  number() {
+    let value = 0;
+    let factor = 1;
+    for (;;) {
+      const byte = this.bytes[this.at++];
+      if (byte === undefined)
+        throw new Error('the data of this page ends early');
+      value += (byte & 0x7f) * factor;
+      if (byte < 0x80)
+        return value;
+      factor *= 128;
+    }
+  }
+
+  text() {
+    const length = this.number();
+    const part = this.bytes.subarray(this.at, this.at + length);
+    this.at += length;
+    return new TextDecoder().decode(part);
+  }
+}
+
+async function inflate(base64) {
+  const packed = atob(base64.trim());
+  const bytes = new Uint8Array(packed.length);
+  for (let i = 0; i < packed.length; i++)
+    bytes[i] = packed.charCodeAt(i);
+  const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream('deflate'));
+  return new Uint8Array(await new Response(stream).arrayBuffer());
+}
+
+function shortPath(path) {
+  const parts = path.split('/');
+  const base = parts.pop();
+  return base.startsWith('__') && parts.length ? parts.pop() + '/' + base : base;
+}
+
+/* The profile: functions, nodes of the calling-context tree (0 is the root), streams and their
+ * entries. Wait reasons are functions of their own, numbered from `firstReason`. */
+class Profile {
+  constructor(bytes) {
+    const reader = new Reader(bytes);
+    if (reader.number() !== 1)
+      throw new Error('the data of this page has another version');
+    this.facts = JSON.parse(reader.text());
+    const strings = reader.text().split('\0');
+    this.readFunctions(reader, strings);
+    this.readNodes(reader);
+    this.readStreams(reader);
+    this.bucketCount = this.facts.bucket_count;
+    this.bucketUs = this.facts.bucket_ns / 1000;
+    this.weightUs = this.facts.threads.map(thread => thread.weight_ns / 1000);
+    this.fillCpuTimes();
+  }
+
+  readFunctions(reader, strings) {
+    const count = reader.number();
+    const reasons = this.facts.reasons;
+    this.firstReason = count;
+    this.functionCount = count + reasons.length;
+    this.names = [];
+    this.files = [];
+    this.modules = [];
+    this.firstLines = new Uint32Array(this.functionCount);
+    this.kinds = new Uint8Array(this.functionCount);
+    for (let i = 0; i < count; i++) {
+      this.names.push(strings[reader.number()]);
+      this.files.push(strings[reader.number()]);
+      this.modules.push(strings[reader.number()]);
+      this.firstLines[i] = reader.number();
+      this.kinds[i] = reader.number();
+    }
+    for (let i = 0; i < reasons.length; i++) {
+      this.names.push('waiting: ' + reasons[i]);
+      this.files.push('');
+      this.modules.push('');
+      this.kinds[count + i] = FIRST_WAIT_KIND + i;
+    }
+    this.labels = this.names.map((name, i) => this.makeLabel(name, i));
+  }
+
+  makeLabel(name, i) {
+    if (this.kinds[i] !== FRAME_PYTHON || !this.files[i])
+      return name;
+    const line = this.firstLines[i] ? ':' + this.firstLines[i] : '';
+    return `${name} (${shortPath(this.files[i])}${line})`;
+  }
+
+  readNodes(reader) {
+    const count = reader.number() + 1;
+    this.nodeCount = count;
+    this.nodeParent = new Int32Array(count).fill(-1);
+    this.nodeFunction = new Int32Array(count).fill(-1);
+    this.nodeLine = new Uint32Array(count);
+    this.nodeFlags = new Uint8Array(count);
+    for (let i = 1; i < count; i++) {
+      this.nodeParent[i] = i - reader.number();
+      this.nodeFunction[i] = reader.number();
+      this.nodeLine[i] = reader.number();
+      this.nodeFlags[i] = reader.number();
+    }
+  }
+
+  readStreams(reader) {
+    const count = reader.number();
+    const most = (reader.bytes.length - reader.at) >> 1;
+    this.streamCount = count;
+    this.streamThread = new Uint32Array(count);
+    this.streamNode = new Uint32Array(count);
+    this.streamWay = new Uint8Array(count);
+    this.streamBegin = new Uint32Array(count + 1);
+    this.bucket = new Uint16Array(most);
+    this.count = new Float64Array(most);
+    this.us = new Float64Array(most);
+    let entry = 0;
+    for (let i = 0; i < count; i++) {
+      this.streamThread[i] = reader.number();
+      this.streamNode[i] = reader.number();
+      this.streamWay[i] = reader.number();
+      this.streamBegin[i] = entry;
+      entry = this.readEntries(reader, entry, reader.number(), this.streamWay[i]);
+    }
+    this.streamBegin[count] = entry;
+  }
+
+  readEntries(reader, entry, count, way) {
+    let bucket = 0;
+    for (const end = entry + count; entry < end; entry++) {
+      bucket += reader.number();
+      this.bucket[entry] = bucket;
+      this.count[entry] = reader.number();
+      if (way !== WAY_CPU)
+        this.us[entry] = reader.number();
+    }
+    return entry;
+  }
+
+  fillCpuTimes() {
+    for (let i = 0; i < this.streamCount; i++) {
+      if (this.streamWay[i] !== WAY_CPU)
+        continue;
+      const weight = this.weightUs[this.streamThread[i]];
+      for (let e = this.streamBegin[i]; e < this.streamBegin[i + 1]; e++)
+        this.us[e] = this.count[e] * weight;
+    }
+  }
+
+  isWait(fn) {
+    return fn >= this.firstReason;
+  }
+
+  /* Where a function stands, for people: file:line, or the module. */
+  location(fn) {
+    const file = this.files[fn];
+    if (!file)
+      return this.modules[fn];
+    return this.firstLines[fn] ? `${file}:${this.firstLines[fn]}` : file;
+  }
+
+  /* Of the intervals and samples of a way, how many reach the thread's first frame. */
+  completeness(isCpu) {
+    const whole = new Uint8Array(this.nodeCount);
+    for (let i = 1; i < this.nodeCount; i++) {
+      const parent = this.nodeParent[i];
+      whole[i] = parent ? whole[parent] : this.kinds[this.nodeFunction[i]] !== FRAME_MARK;
+    }
+    let all = 0;
+    let complete = 0;
+    for (let i = 0; i < this.streamCount; i++) {
+      if ((this.streamWay[i] === WAY_CPU) !== isCpu)
+        continue;
+      for (let e = this.streamBegin[i]; e < this.streamBegin[i + 1]; e++) {
+        all += this.count[e];
+        complete += whole[this.streamNode[i]] ? this.count[e] : 0;
+      }
+    }
+    return { all, complete, ratio: all ? complete / all : 1 };
+  }
+}

@@ -1,0 +1,318 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Merges the calling contexts by function, sums them for a range of time and a set of threads, and
+ * turns them round one function (callers and callees). All times are microseconds. */
+
+const KINDS = ['cpu', 'off-cpu', 'wall'];
+
+/* Children of each node as slices of one list. */
+function linkChildren(parent) {
+  const start = new Uint32Array(parent.length + 1);
+  for (let i = 1; i < parent.length; i++)
+    start[parent[i] + 1]++;
+  for (let i = 0; i < parent.length; i++)
+    start[i + 1] += start[i];
+  const fill = start.slice();
+  const list = new Uint32Array(Math.max(parent.length - 1, 0));
+  for (let i = 1; i < parent.length; i++)
+    list[fill[parent[i]]++] = i;
+  return { start, list };
+}
+
+function sortChildren(tree, weight) {
+  for (let i = 0; i < tree.parent.length; i++) {
+    const slice = tree.childList.subarray(tree.childStart[i], tree.childStart[i + 1]);
+    if (slice.length > 1)
+      slice.sort((a, b) => weight[b] - weight[a] || a - b);
+  }
+}
+
+/* Adds every node's time to its parent's; parents have the smaller number. */
+function sumTotals(parent, self) {
+  const total = self.slice();
+  for (let i = parent.length - 1; i > 0; i--)
+    total[parent[i]] += total[i];
+  return total;
+}
+
+/* Frames of the interpreter itself, which say nothing that the Python frames do not. */
+function isInterpreter(profile, fn) {
+  const kind = profile.kinds[fn];
+  if (kind === FRAME_PYTHON || kind === FRAME_MARK || profile.isWait(fn))
+    return false;
+  const module = shortPath(profile.modules[fn]);
+  return /^(python[0-9.]*|libpython[0-9.]+.*)$/.test(module);
+}
+
+/* The merged tree: node 0 is the root of all threads. */
+class MergedTree {
+  constructor(profile, isCompact) {
+    this.profile = profile;
+    this.skipped = new Uint8Array(profile.functionCount);
+    if (isCompact)
+      for (let fn = 0; fn < profile.functionCount; fn++)
+        this.skipped[fn] = isInterpreter(profile, fn) ? 1 : 0;
+    this.build();
+    this.order = {};
+  }
+
+  build() {
+    const profile = this.profile;
+    const nodes = { parent: [-1], fn: [-1], first: [0] };
+    const known = new Map();
+    const child = (parent, fn, first) => {
+      const key = parent * (profile.functionCount + 1) + fn;
+      let node = known.get(key);
+      if (node === undefined) {
+        node = nodes.parent.length;
+        known.set(key, node);
+        nodes.parent.push(parent);
+        nodes.fn.push(fn);
+        nodes.first.push(first);
+      }
+      return node;
+    };
+    this.nodeOf = new Int32Array(profile.nodeCount);
+    for (let i = 1; i < profile.nodeCount; i++) {
+      const parent = this.nodeOf[profile.nodeParent[i]];
+      const fn = profile.nodeFunction[i];
+      this.nodeOf[i] = this.skipped[fn] ? parent : child(parent, fn, i);
+    }
+    this.leafOf = new Int32Array(profile.streamCount);
+    for (let i = 0; i < profile.streamCount; i++) {
+      const node = this.nodeOf[profile.streamNode[i]];
+      const way = profile.streamWay[i];
+      this.leafOf[i] = way === WAY_CPU ? node : child(node, profile.firstReason + way - 1, -1);
+    }
+    this.finish(nodes);
+  }
+
+  finish(nodes) {
+    this.parent = Int32Array.from(nodes.parent);
+    this.fn = Int32Array.from(nodes.fn);
+    this.first = Int32Array.from(nodes.first);
+    const { start, list } = linkChildren(this.parent);
+    this.childStart = start;
+    this.childList = list;
+    this.flags = new Uint8Array(this.parent.length);
+    for (let i = 1; i < this.parent.length; i++)
+      this.flags[i] = this.first[i] > 0 ? this.profile.nodeFlags[this.first[i]] : 0;
+    this.markOutermost();
+  }
+
+  /* A node is outermost when no caller is the same function: only those count towards the total of
+   * a function, so that recursion is not counted twice. Walks in depth-first order, leaving a
+   * function's mark while its node is open. */
+  markOutermost() {
+    this.outermost = new Uint8Array(this.parent.length);
+    const open = new Int32Array(this.profile.functionCount);
+    const stack = [0];
+    while (stack.length) {
+      const node = stack.pop();
+      if (node < 0) {
+        open[this.fn[~node]]--;
+        continue;
+      }
+      if (node > 0) {
+        this.outermost[node] = open[this.fn[node]]++ === 0 ? 1 : 0;
+        stack.push(~node);
+      }
+      for (let c = this.childStart[node]; c < this.childStart[node + 1]; c++)
+        stack.push(this.childList[c]);
+    }
+  }
+}
+
+/* What the streams that pass the filter add up to. `range`: buckets [begin, end) or null;
+ * `threads`: a Uint8Array of flags, or null for all. */
+class Sums {
+  constructor(tree, range, threads) {
+    const profile = tree.profile;
+    this.tree = tree;
+    this.profile = profile;
+    this.self = new Float64Array(tree.parent.length);
+    this.selfCount = new Float64Array(tree.parent.length);
+    this.nodeCpu = new Float64Array(profile.nodeCount);
+    this.nodeWait = new Float64Array(profile.nodeCount);
+    this.ways = new Float64Array(profile.facts.reasons.length + 1);
+    this.cache = {};
+    const begin = range ? range[0] : 0;
+    const end = range ? range[1] : Infinity;
+    for (let i = 0; i < profile.streamCount; i++)
+      if (!threads || threads[profile.streamThread[i]])
+        this.addStream(i, begin, end);
+    this.cpuUs = this.ways[0];
+    this.waitUs = this.ways.subarray(1).reduce((sum, us) => sum + us, 0);
+  }
+
+  addStream(i, begin, end) {
+    const profile = this.profile;
+    let us = 0;
+    let count = 0;
+    for (let e = profile.streamBegin[i]; e < profile.streamBegin[i + 1]; e++) {
+      const bucket = profile.bucket[e];
+      if (bucket < begin || bucket >= end)
+        continue;
+      us += profile.us[e];
+      count += profile.count[e];
+    }
+    const way = profile.streamWay[i];
+    const leaf = this.tree.leafOf[i];
+    this.self[leaf] += us;
+    this.selfCount[leaf] += count;
+    this.ways[way] += us;
+    (way === WAY_CPU ? this.nodeCpu : this.nodeWait)[profile.streamNode[i]] += us;
+  }
+
+  totalUs(kind) {
+    return kind === 'cpu' ? this.cpuUs : kind === 'off-cpu' ? this.waitUs : this.cpuUs + this.waitUs;
+  }
+
+  /* The tree of a kind of time: what FlameGraph draws. Waits stand at leaves of their own, so the
+   * kinds are masks over one array. */
+  view(kind) {
+    if (this.cache[kind])
+      return this.cache[kind];
+    const tree = this.tree;
+    const mask = values => {
+      const masked = values.slice();
+      for (let i = 0; kind !== 'wall' && i < masked.length; i++)
+        if (this.profile.isWait(tree.fn[i]) !== (kind === 'off-cpu'))
+          masked[i] = 0;
+      return masked;
+    };
+    const self = mask(this.self);
+    const selfCount = mask(this.selfCount);
+    const view = {
+      profile: this.profile, parent: tree.parent, fn: tree.fn, flags: tree.flags,
+      childStart: tree.childStart, childList: tree.childList, first: tree.first,
+      self, selfCount, total: sumTotals(tree.parent, self),
+      totalCount: sumTotals(tree.parent, selfCount),
+    };
+    this.cache[kind] = view;
+    return view;
+  }
+
+  /* Self and total by function. */
+  functions(kind) {
+    const view = this.view(kind);
+    const self = new Float64Array(this.profile.functionCount);
+    const total = new Float64Array(this.profile.functionCount);
+    for (let i = 1; i < view.parent.length; i++) {
+      self[view.fn[i]] += view.self[i];
+      if (this.tree.outermost[i])
+        total[view.fn[i]] += view.total[i];
+    }
+    return { self, total };
+  }
+
+  /* Total by line of a function, largest first: of one node of the merged tree, or (node < 0) of
+   * all its outermost ones. */
+  lines(kind, fn, node) {
+    const profile = this.profile;
+    const self = new Float64Array(profile.nodeCount);
+    for (let i = 0; i < self.length; i++)
+      self[i] = (kind === 'off-cpu' ? 0 : this.nodeCpu[i]) + (kind === 'cpu' ? 0 : this.nodeWait[i]);
+    const total = sumTotals(profile.nodeParent, self);
+    const lines = new Map();
+    for (let i = 1; i < profile.nodeCount; i++) {
+      const merged = this.tree.nodeOf[i];
+      if (profile.nodeFunction[i] !== fn || !profile.nodeLine[i] || !total[i])
+        continue;
+      if (node < 0 ? this.tree.outermost[merged] : merged === node)
+        lines.set(profile.nodeLine[i], (lines.get(profile.nodeLine[i]) || 0) + total[i]);
+    }
+    return [...lines].sort((a, b) => b[1] - a[1] || a[0] - b[0]);
+  }
+}
+
+/* A tree that grows; the callers and callees of a function are made with it. */
+class GrowingTree {
+  constructor(profile, fn) {
+    this.profile = profile;
+    this.nodes = { parent: [-1], fn: [fn], self: [0], selfCount: [0], flags: [0] };
+    this.known = new Map();
+  }
+
+  child(parent, fn, flags) {
+    const key = parent * (this.profile.functionCount + 1) + fn;
+    let node = this.known.get(key);
+    if (node === undefined) {
+      node = this.nodes.parent.length;
+      this.known.set(key, node);
+      this.nodes.parent.push(parent);
+      this.nodes.fn.push(fn);
+      this.nodes.self.push(0);
+      this.nodes.selfCount.push(0);
+      this.nodes.flags.push(flags);
+    }
+    return node;
+  }
+
+  add(node, us, count) {
+    this.nodes.self[node] += us;
+    this.nodes.selfCount[node] += count;
+  }
+
+  finish() {
+    const parent = Int32Array.from(this.nodes.parent);
+    const self = Float64Array.from(this.nodes.self);
+    const selfCount = Float64Array.from(this.nodes.selfCount);
+    const { start, list } = linkChildren(parent);
+    const view = {
+      profile: this.profile, parent, fn: Int32Array.from(this.nodes.fn),
+      flags: Uint8Array.from(this.nodes.flags), childStart: start, childList: list, first: null,
+      self, selfCount, total: sumTotals(parent, self), totalCount: sumTotals(parent, selfCount),
+    };
+    sortChildren(view, view.total);
+    return view;
+  }
+}
+
+/* Below every outermost occurrence of the function: what it calls, merged. */
+function calleesOf(sums, kind, fn) {
+  const view = sums.view(kind);
+  const tree = new GrowingTree(sums.profile, fn);
+  const at = new Int32Array(view.parent.length).fill(-1);
+  for (let i = 1; i < view.parent.length; i++) {
+    const above = at[view.parent[i]];
+    if (above >= 0)
+      at[i] = tree.child(above, view.fn[i], view.flags[i]);
+    else if (view.fn[i] === fn)
+      at[i] = 0;
+    else
+      continue;
+    tree.add(at[i], view.self[i], view.selfCount[i]);
+  }
+  return tree.finish();
+}
+
+/* Above every outermost occurrence: who called it, merged, from the nearest to the root. */
+function callersOf(sums, kind, fn) {
+  const view = sums.view(kind);
+  const tree = new GrowingTree(sums.profile, fn);
+  for (let i = 1; i < view.parent.length; i++) {
+    if (view.fn[i] !== fn || !sums.tree.outermost[i] || !view.total[i])
+      continue;
+    let at = 0;
+    for (let up = view.parent[i]; up > 0; up = view.parent[up])
+      at = tree.child(at, view.fn[up], view.flags[up]);
+    tree.add(at, view.total[i], view.totalCount[i]);
+  }
+  return tree.finish();
+}
+
+/* How much time lies below functions that match, each moment counted once. */
+function matchedUs(view, matches) {
+  let us = 0;
+  const stack = [0];
+  while (stack.length) {
+    const node = stack.pop();
+    if (node > 0 && matches[view.fn[node]]) {
+      us += view.total[node];
+      continue;
+    }
+    for (let c = view.childStart[node]; c < view.childStart[node + 1]; c++)
+      stack.push(view.childList[c]);
+  }
+  return us;
+}

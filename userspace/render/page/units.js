@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Quantities and small pieces of DOM. Text from the profile only ever becomes a text node. */
+
+function formatUs(us) {
+  const digits = (value, unit) => value.toFixed(value < 10 ? 2 : value < 100 ? 1 : 0) + '\u202f' + unit;
+  if (us >= 999500)
+    return digits(us / 1e6, 's');
+  if (us >= 999.5)
+    return digits(us / 1e3, 'ms');
+  return us ? digits(us, 'µs') : '0';
+}
+
+function formatPct(part, whole) {
+  if (!whole || !part)
+    return '0\u202f%';
+  const pct = 100 * part / whole;
+  if (pct < 0.05)
+    return '<0.1\u202f%';
+  return pct.toFixed(pct < 99.95 ? 1 : 0) + '\u202f%';
+}
+
+function formatCount(count) {
+  return Math.round(count).toLocaleString('en').replaceAll(',', '\u202f');
+}
+
+function element(tag, className, text) {
+  const made = document.createElement(tag);
+  if (className)
+    made.className = className;
+  if (text !== undefined)
+    made.textContent = text;
+  return made;
+}
+
+function byId(id) {
+  return document.getElementById(id);
+}
+
+function clamp(value, low, high) {
+  return Math.min(Math.max(value, low), high);
+}
+
+/* A canvas as large as its box, sharp on any screen. Returns the context, in CSS pixels. */
+function fitCanvas(canvas, width, height) {
+  const ratio = window.devicePixelRatio || 1;
+  const w = Math.round(width * ratio);
+  const h = Math.round(height * ratio);
+  if (canvas.width !== w || canvas.height !== h) {
+    canvas.width = w;
+    canvas.height = h;
+    canvas.style.width = width + 'px';
+    canvas.style.height = height + 'px';
+  }
+  const context = canvas.getContext('2d');
+  context.setTransform(ratio, 0, 0, ratio, 0, 0);
+  return context;
+}
