@@ -45,7 +45,7 @@ LIBS := -lbpf -ldw -lelf -lzstd -lz -llzma -liberty -lpthread -lm
 
 # Commands are shown short; V=1 shows them whole.
 ifeq ($(V),)
-Q = @echo "  $(1) $(2)";
+Q = @$(if $(findstring s,$(filter-out --%,$(firstword -$(MAKEFLAGS)))),,echo "  $(1) $(2)";)
 endif
 
 ifdef SANITIZE

@@ -85,7 +85,7 @@ static int run(const struct arguments *arguments) {
     return exit_code;
   if (calltree_kind_parse(arguments_text(arguments, KEY_KIND), &render.kind))
     return command_usage_error(&command_flame, "option --kind: unknown kind");
-  if (!rendering.output_path && !is_folded) {
+  if (!rendering.output_path && !is_folded && rendering.format) {
     rendering.output_path = beside = path_beside(rendering.trace_path, rendering.format->extension);
     if (!beside) {
       error_set(ENOMEM, "out of memory");

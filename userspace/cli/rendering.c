@@ -47,6 +47,10 @@ static int render_to(struct output *output, const struct rendering *rendering,
 
 int rendering_run(const struct rendering *rendering, const struct render_options *options) {
   struct output output;
+  if (!rendering->format) {
+    error_set(ENOTSUP, "this format is not part of this build");
+    return command_failed();
+  }
   if (output_open(&output, rendering->output_path, rendering->overwrite))
     return command_failed();
   bool is_file = output.path != NULL;
