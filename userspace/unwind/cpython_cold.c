@@ -166,7 +166,7 @@ static uint64_t jump_target(const uint8_t *at, size_t left, uint64_t vaddr) {
   return vaddr + opcode_bytes + sizeof(distance) + (uint64_t)(int64_t)distance;
 }
 
-#define CODE_BYTES_MAX (4u << 20)
+#define CODE_BYTES_MAX (1u << 20) /* of either part; the eval loop has 48-62 KB */
 
 static uint8_t *read_code(const struct cpython_elf *elf, const struct range *range) {
   uint8_t *code = range->bytes && range->bytes <= CODE_BYTES_MAX ? malloc(range->bytes) : NULL;
@@ -199,13 +199,16 @@ static bool jumps_into(const struct cpython_elf *elf, const struct range *from,
 }
 
 #define JUMPS_MIN 2
+#define CANDIDATES_MAX 256 /* real files have a handful; a hostile one must not cost seconds */
 
 static bool pick_moved_part(const struct search *search, struct range *out) {
-  uint32_t most = JUMPS_MIN - 1;
-  for (uint32_t row = 0; row < search->row_count; row++) {
+  uint32_t most = JUMPS_MIN - 1, candidates = 0;
+  for (uint32_t row = 0; row < search->row_count && candidates < CANDIDATES_MAX; row++) {
     struct range range;
-    if (search->jump_counts[row] <= most || !read_moved_fde(search, row, &range) ||
-        contains(&search->function, range.vaddr) ||
+    if (search->jump_counts[row] <= most)
+      continue;
+    candidates++;
+    if (!read_moved_fde(search, row, &range) || contains(&search->function, range.vaddr) ||
         !jumps_into(search->elf, &range, &search->function))
       continue;
     most = search->jump_counts[row];

@@ -165,7 +165,9 @@ struct wanted {
 /* GCC names the part that it moved away NAME.cold, NAME.cold.N or, after link-time optimisation,
  * NAME.lto_priv.N.cold. The largest one counts. */
 static void take_cold(struct wanted *wanted, const Elf64_Sym *symbol, const char *name) {
-  if (strncmp(name, EVAL_NAME ".", sizeof(EVAL_NAME)) != 0 || !strstr(name, ".cold"))
+  static const char mark[] = ".cold";
+  if (strncmp(name, EVAL_NAME ".", sizeof(EVAL_NAME)) != 0 ||
+      !memmem(name, strnlen(name, 256), mark, sizeof(mark) - 1))
     return;
   if (wanted->has_cold && wanted->cold.st_size >= symbol->st_size)
     return;
