@@ -18,7 +18,6 @@
 #define SYMBOL_SECTION_MAX_BYTES ((size_t)1 << 30)
 
 enum { RANK_PLT, RANK_FUNCTION, RANK_UNTYPED }; /* better first */
-enum { SCOPE_GLOBAL, SCOPE_WEAK, SCOPE_LOCAL };
 
 struct table_symbol {
   const char *name;
@@ -26,7 +25,8 @@ struct table_symbol {
   uint64_t size;  /* 0: unknown */
   uint64_t limit; /* the end of its section; UINT64_MAX unknown */
   uint8_t rank;
-  uint8_t scope;
+  bool is_local;
+  bool is_weak;
 };
 
 struct symbol_table {
@@ -85,17 +85,6 @@ static struct section_bounds *read_bounds(Elf *elf, size_t *count) {
   return bounds;
 }
 
-static uint8_t scope_of(const GElf_Sym *raw) {
-  switch (GELF_ST_BIND(raw->st_info)) {
-  case STB_LOCAL:
-    return SCOPE_LOCAL;
-  case STB_WEAK:
-    return SCOPE_WEAK;
-  default:
-    return SCOPE_GLOBAL;
-  }
-}
-
 /* Labels of the assembler and the mapping symbols of Arm ("$x") name no function. */
 static bool is_label(const char *name) {
   return !name[0] || name[0] == '$' || !strncmp(name, ".L", 2);
@@ -120,7 +109,8 @@ static bool decode(struct table_symbol *symbol, const GElf_Sym *raw, const Elf_D
                                   .size = raw->st_size,
                                   .limit = has_section ? bounds[raw->st_shndx].end : UINT64_MAX,
                                   .rank = is_function ? RANK_FUNCTION : RANK_UNTYPED,
-                                  .scope = scope_of(raw)};
+                                  .is_local = GELF_ST_BIND(raw->st_info) == STB_LOCAL,
+                                  .is_weak = GELF_ST_BIND(raw->st_info) == STB_WEAK};
   return symbol->start < symbol->limit;
 }
 
@@ -170,8 +160,14 @@ static int by_start(const void *a, const void *b) {
     return left->rank > right->rank ? -1 : 1;
   if (!left->size != !right->size)
     return !left->size ? -1 : 1;
-  if (left->scope != right->scope)
-    return left->scope > right->scope ? -1 : 1;
+  if (left->is_local != right->is_local)
+    return left->is_local ? -1 : 1;
+  /* C libraries define the public name as a weak alias of the internal one with underscores. */
+  size_t left_underscores = strspn(left->name, "_"), right_underscores = strspn(right->name, "_");
+  if (left_underscores != right_underscores)
+    return left_underscores > right_underscores ? -1 : 1;
+  if (left->is_weak != right->is_weak)
+    return left->is_weak ? -1 : 1;
   return symbol_compare_names(left->name, right->name);
 }
 

@@ -34,8 +34,8 @@ const char *symbol_table_name_at(const struct symbol_table *table, uint64_t star
  * end of its section; where the file is stripped of .symtab, at most 4 KiB, because what follows
  * may be anything. 0 or -ENOMEM. */
 int symbol_table_build(struct symbol_table *table);
-/* The function that holds an address: the innermost, then the best name (global before local, fewer
- * leading underscores, shorter). */
+/* The function that holds an address: the innermost, then the best name (global or weak before
+ * local, fewer leading underscores, shorter). */
 bool symbol_table_find(const struct symbol_table *table, uint64_t vaddr, struct table_entry *entry);
 
 #endif
