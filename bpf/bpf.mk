@@ -23,4 +23,4 @@ $(B)/bpf/ragprof.o: $(BPF_OBJECTS)
 $(BPF_SKELETON): $(B)/bpf/ragprof.o
 	$(BPFTOOL) gen skeleton $< name ragprof_bpf > $@
 
-$(B)/userspace/capture/%.o: $(BPF_SKELETON)
+$(B)/userspace/capture/programs.o: $(BPF_SKELETON)

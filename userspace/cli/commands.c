@@ -6,11 +6,11 @@
 #include "cli/command.h"
 #include "cli/help.h"
 
-extern const struct command command_report, command_flame, command_doctor, command_help,
+extern const struct command command_attach, command_run, command_report, command_flame, command_doctor, command_help,
     command_completion;
 
 const struct command *const commands[] = {
-    &command_report, &command_flame, &command_doctor, &command_help, &command_completion, NULL,
+    &command_attach, &command_run, &command_report, &command_flame, &command_doctor, &command_help, &command_completion, NULL,
 };
 
 const struct command *command_find(const char *name) {

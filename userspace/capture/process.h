@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The profiled processes: their executable mappings and interpreter, as read from /proc, and their
+ * entries in the BPF maps. */
+#ifndef RAGPROF_CAPTURE_PROCESS_H
+#define RAGPROF_CAPTURE_PROCESS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "capture/module.h"
+#include "ragprof.h"
+
+/* An executable mapping. */
+struct mapping {
+  uint64_t start;
+  uint64_t end;
+  uint64_t offset;       /* in the file */
+  struct module *module; /* NULL: anonymous memory (compiled at run time) */
+};
+
+struct map_region;
+
+struct process {
+  uint32_t pid;
+  uint32_t parent_pid;
+  uid_t uid;
+  uint64_t start_ns; /* since the capture's start; 0: was there before */
+  uint64_t end_ns;   /* 0: lives */
+  char name[16];
+  char *executable;
+  char runtime[32]; /* "python 3.11.2" */
+  uint32_t generation;
+  uint32_t python; /* as in struct process_info */
+  struct cpython_binary python_binary;
+  uint64_t python_bias; /* run-time address minus virtual address, of the interpreter's file */
+  struct mapping *mappings; /* sorted */
+  size_t mapping_count;
+  struct map_region *region;
+  uint64_t read_ns;     /* when the mappings were read last (CLOCK_MONOTONIC) */
+  uint64_t patience_ns; /* how soon they may be read again: longer after each time in vain */
+  uint32_t jit_module; /* trace id of what its run-time compiled code is put under; 0: none yet */
+  bool is_target;      /* named by the user, not a child of one */
+};
+
+struct process_store;
+
+struct process_maps {
+  int processes_fd;
+  int python_fd;
+  struct mapping_table_view {
+    struct unwind_mapping *at; /* MAPPINGS_MAX entries, shared with BPF */
+  } mappings;
+};
+
+int process_store_new(struct process_store **out, struct module_store *modules,
+                      const struct process_maps *maps);
+void process_store_free(struct process_store *store);
+
+/* NULL when the process is not known (or ended). */
+struct process *process_store_get(struct process_store *store, uint32_t pid);
+struct process *process_store_at(struct process_store *store, size_t index); /* also ended ones */
+size_t process_store_count(const struct process_store *store);
+
+/* Adds a process and reads its name, executable, owner and mappings, and enters it into the BPF
+ * maps. 0, -ESRCH when it is gone, -ENOENT when it has no user memory (a kernel thread), … */
+int process_store_add(struct process_store *store, uint32_t pid, struct process **out);
+
+/* A child that BPF has entered already: takes its parent's mappings over. NULL: out of memory. */
+struct process *process_store_fork(struct process_store *store, uint32_t parent_pid, uint32_t pid,
+                                   const char *name, uint64_t now_ns);
+
+/* Reads name and mappings again after an exec, which made BPF forget the old ones. */
+void process_store_exec(struct process_store *store, struct process *process, uint32_t generation);
+
+/* Reads the mappings again, if that was not done just before. Whether anything changed. */
+bool process_store_refresh(struct process_store *store, struct process *process);
+
+/* The mappings are known to have changed: the next refresh reads them at once. */
+void process_store_expect(struct process *process);
+
+/* The process ended: what it holds in the BPF maps is given back. */
+void process_store_end(struct process_store *store, struct process *process, uint64_t now_ns);
+
+/* The mapping that holds an address; NULL when none does. */
+const struct mapping *process_find_mapping(const struct process *process, uint64_t address);
+
+/* Gives back regions of the mapping table that no BPF program can be reading any more. */
+void process_store_reclaim(struct process_store *store, uint64_t now_ns);
+
+#endif

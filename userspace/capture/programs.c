@@ -1,0 +1,290 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Owns the skeleton, its links and the sampling events. */
+#include "capture/programs.h"
+
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+#include <errno.h>
+#include <linux/perf_event.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "base/error.h"
+#include "base/log.h"
+#include "capture/cpus.h"
+#include "ragprof.skel.h"
+
+#define LINKS_MAX (CPUS_MAX + 8)
+#define KNOWN_STACKS_TEND 49152 /* three quarters of known_stacks */
+#define TAKE_BATCH 256
+
+struct programs {
+  struct ragprof_bpf *skeleton;
+  uint32_t frequency_hz;
+  struct unwind_mapping *mappings;
+  struct bpf_link *links[LINKS_MAX];
+  int link_count;
+  struct bpf_link *task_link;
+  int stats_fd;
+  const char *event;
+  uint64_t stacks_tended;
+};
+
+static int forward_to_log(enum libbpf_print_level level, const char *format, va_list args) {
+  char text[2048];
+  (void)level;
+  vsnprintf(text, sizeof(text), format, args);
+  log_debug("%s", text);
+  return 0;
+}
+
+/* Turns what the kernel refused into what the user can do about it. */
+static int explain_load(int result) {
+  if (access("/sys/kernel/btf/vmlinux", R_OK))
+    return error_set(ENOTSUP, "this kernel has no type information (/sys/kernel/btf/vmlinux): "
+                              "CONFIG_DEBUG_INFO_BTF is needed, see 'ragprof doctor'");
+  if (result == -EPERM || result == -EACCES)
+    return error_set(EPERM, geteuid() ? "not allowed to load BPF programs: run with sudo, or give "
+                                        "CAP_BPF and CAP_PERFMON, see 'ragprof doctor'"
+                                      : "the kernel refused the BPF programs (a container without "
+                                        "CAP_BPF and CAP_PERFMON, or lockdown), see 'ragprof doctor'");
+  return error_set(-result, "the BPF programs do not load on this kernel (%s); -v shows why",
+                   strerror(-result));
+}
+
+int programs_load(struct programs **out, const struct programs_options *options) {
+  struct programs *programs = calloc(1, sizeof(*programs));
+  if (!programs)
+    return error_set(ENOMEM, "out of memory");
+  programs->stats_fd = -1;
+  programs->frequency_hz = options->frequency_hz;
+  libbpf_set_print(forward_to_log);
+  struct rlimit unlimited = {RLIM_INFINITY, RLIM_INFINITY};
+  setrlimit(RLIMIT_MEMLOCK, &unlimited); /* kernels before 5.11 charge maps to it */
+  programs->skeleton = ragprof_bpf__open();
+  int result = programs->skeleton ? 0 : -errno;
+  if (!result) {
+    programs->skeleton->rodata->follow_children = options->follow_children;
+    result = ragprof_bpf__load(programs->skeleton);
+  }
+  if (result) {
+    result = explain_load(result);
+    programs_free(programs);
+    return result;
+  }
+  size_t bytes = sizeof(struct unwind_mapping) * MAPPINGS_MAX;
+  void *view = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED,
+                    bpf_map__fd(programs->skeleton->maps.mappings), 0);
+  if (view == MAP_FAILED) {
+    result = error_errno("cannot map the table of mappings");
+    programs_free(programs);
+    return result;
+  }
+  programs->mappings = view;
+  *out = programs;
+  return 0;
+}
+
+void programs_free(struct programs *programs) {
+  if (!programs)
+    return;
+  programs_detach(programs);
+  if (programs->mappings)
+    munmap(programs->mappings, sizeof(struct unwind_mapping) * MAPPINGS_MAX);
+  bpf_link__destroy(programs->task_link);
+  if (programs->stats_fd >= 0)
+    close(programs->stats_fd);
+  ragprof_bpf__destroy(programs->skeleton);
+  free(programs);
+}
+
+int programs_segments_fd(const struct programs *programs) {
+  return bpf_map__fd(programs->skeleton->maps.segments);
+}
+
+int programs_events_fd(const struct programs *programs) {
+  return bpf_map__fd(programs->skeleton->maps.events);
+}
+
+struct process_maps programs_process_maps(const struct programs *programs) {
+  return (struct process_maps){
+      .processes_fd = bpf_map__fd(programs->skeleton->maps.processes),
+      .python_fd = bpf_map__fd(programs->skeleton->maps.python_versions),
+      .mappings = {.at = programs->mappings},
+  };
+}
+
+/* ---- attaching ---- */
+
+static int open_event(const struct programs *programs, int cpu, uint32_t type, uint64_t config) {
+  struct perf_event_attr attr = {
+      .type = type,
+      .config = config,
+      .size = sizeof(attr),
+      .freq = 1,
+      .sample_freq = programs->frequency_hz,
+  };
+  return (int)syscall(SYS_perf_event_open, &attr, -1, cpu, -1, PERF_FLAG_FD_CLOEXEC);
+}
+
+static int keep_link(struct programs *programs, struct bpf_link *link, const char *what) {
+  if (!link)
+    return error_errno("cannot attach to %s", what);
+  programs->links[programs->link_count++] = link;
+  return 0;
+}
+
+/* One event per CPU, of every task: a thread that begins later is sampled from its first moment. */
+static int attach_sampling(struct programs *programs) {
+  int cpus[CPUS_MAX];
+  int count = cpus_online(cpus);
+  if (count < 0)
+    return count;
+  uint32_t type = PERF_TYPE_HARDWARE;
+  uint64_t config = PERF_COUNT_HW_CPU_CYCLES;
+  programs->event = "cycles";
+  int fd = open_event(programs, cpus[0], type, config);
+  if (fd >= 0) {
+    close(fd);
+  } else {
+    type = PERF_TYPE_SOFTWARE;
+    config = PERF_COUNT_SW_CPU_CLOCK;
+    programs->event = "cpu-clock";
+  }
+  for (int i = 0; i < count; i++) {
+    fd = open_event(programs, cpus[i], type, config);
+    if (fd < 0 && errno == ENODEV)
+      continue; /* went offline */
+    if (fd < 0)
+      return error_errno("cannot open the sampling event at %u Hz on CPU %d (see "
+                         "kernel.perf_event_max_sample_rate)",
+                         programs->frequency_hz, cpus[i]);
+    struct bpf_link *link =
+        bpf_program__attach_perf_event(programs->skeleton->progs.on_sample, fd);
+    if (!link)
+      close(fd);
+    int result = keep_link(programs, link, "the sampling event");
+    if (result)
+      return result;
+  }
+  return 0;
+}
+
+static int attach_tracepoints(struct programs *programs) {
+  struct bpf_program *const tracepoints[] = {
+      programs->skeleton->progs.on_new_task, programs->skeleton->progs.on_exec,
+      programs->skeleton->progs.on_exit,     programs->skeleton->progs.on_waking,
+      programs->skeleton->progs.on_switch,
+  };
+  for (size_t i = 0; i < sizeof(tracepoints) / sizeof(tracepoints[0]); i++) {
+    int result = keep_link(programs, bpf_program__attach(tracepoints[i]),
+                           bpf_program__section_name(tracepoints[i]));
+    if (result)
+      return result;
+  }
+  return 0;
+}
+
+int programs_attach(struct programs *programs) {
+  programs->stats_fd = bpf_enable_stats(BPF_STATS_RUN_TIME); /* without it the cost is unknown */
+  programs->task_link = bpf_program__attach_iter(programs->skeleton->progs.on_task, NULL);
+  if (!programs->task_link)
+    return error_errno("cannot attach the task iterator");
+  int result = attach_tracepoints(programs);
+  if (!result)
+    result = programs_report_threads(programs, false);
+  return result ? result : attach_sampling(programs);
+}
+
+void programs_detach(struct programs *programs) {
+  while (programs->link_count)
+    bpf_link__destroy(programs->links[--programs->link_count]);
+}
+
+const char *programs_event(const struct programs *programs) {
+  return programs->event ? programs->event : "";
+}
+
+/* ---- reading ---- */
+
+int programs_report_threads(struct programs *programs, bool ending) {
+  char nothing[256];
+  programs->skeleton->bss->capture_ending = ending;
+  int fd = bpf_iter_create(bpf_link__fd(programs->task_link));
+  if (fd < 0)
+    return error_errno("cannot run the task iterator");
+  ssize_t got;
+  while ((got = read(fd, nothing, sizeof(nothing))) > 0 || (got < 0 && errno == EAGAIN))
+    continue;
+  int result = got < 0 ? error_errno("cannot run the task iterator") : 0;
+  close(fd);
+  return result;
+}
+
+static void take_map(int fd, void (*callback)(void *context, const struct wait_key *key,
+                                              const struct wait_sum *sum),
+                     void *context) {
+  struct wait_key keys[TAKE_BATCH];
+  struct wait_sum sums[TAKE_BATCH];
+  uint32_t position, *from = NULL;
+  for (;;) {
+    uint32_t count = TAKE_BATCH;
+    int result = bpf_map_lookup_and_delete_batch(fd, from, &position, keys, sums, &count, NULL);
+    if (result && errno != ENOENT)
+      return;
+    for (uint32_t i = 0; i < count; i++)
+      callback(context, &keys[i], &sums[i]);
+    if (result)
+      return;
+    from = &position;
+  }
+}
+
+void programs_take_waits(struct programs *programs, bool ending,
+                         void (*callback)(void *context, const struct wait_key *key,
+                                          const struct wait_sum *sum),
+                         void *context) {
+  uint32_t *active = &programs->skeleton->bss->active_sums;
+  int fds[2] = {bpf_map__fd(programs->skeleton->maps.wait_sums_a),
+                bpf_map__fd(programs->skeleton->maps.wait_sums_b)};
+  uint32_t resting = !*active;
+  take_map(fds[resting], callback, context);
+  if (ending)
+    take_map(fds[!resting], callback, context);
+  else
+    __atomic_store_n(active, resting, __ATOMIC_RELEASE);
+}
+
+struct capture_counters programs_counters(const struct programs *programs) {
+  return programs->skeleton->bss->counters;
+}
+
+void programs_tend_stacks(struct programs *programs, uint64_t stacks_shipped) {
+  if (stacks_shipped - programs->stacks_tended < KNOWN_STACKS_TEND)
+    return;
+  programs->stacks_tended = stacks_shipped;
+  int fd = bpf_map__fd(programs->skeleton->maps.known_stacks);
+  uint64_t key;
+  while (!bpf_map_get_next_key(fd, NULL, &key))
+    if (bpf_map_delete_elem(fd, &key))
+      break;
+}
+
+int programs_costs(const struct programs *programs, struct program_cost costs[PROGRAMS_MAX]) {
+  int count = 0;
+  struct bpf_program *program;
+  bpf_object__for_each_program(program, programs->skeleton->obj) {
+    struct bpf_prog_info info = {0};
+    uint32_t bytes = sizeof(info);
+    if (count == PROGRAMS_MAX ||
+        bpf_obj_get_info_by_fd(bpf_program__fd(program), &info, &bytes))
+      continue;
+    costs[count++] = (struct program_cost){
+        .name = bpf_program__name(program), .run_ns = info.run_time_ns, .runs = info.run_cnt};
+  }
+  return count;
+}

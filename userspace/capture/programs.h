@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The BPF programs: loading, attaching, and reading what they counted. */
+#ifndef RAGPROF_CAPTURE_PROGRAMS_H
+#define RAGPROF_CAPTURE_PROGRAMS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "capture/process.h"
+#include "ragprof.h"
+
+struct programs;
+
+struct programs_options {
+  uint32_t frequency_hz;
+  bool follow_children;
+};
+
+/* Opens, configures and loads; nothing runs yet. 0 or -errno with a cause that says what is missing
+ * (privileges, kernel type information, …). */
+int programs_load(struct programs **out, const struct programs_options *options);
+void programs_free(struct programs *programs);
+
+/* The descriptors and memory that the stores need. */
+int programs_segments_fd(const struct programs *programs);
+int programs_events_fd(const struct programs *programs);
+struct process_maps programs_process_maps(const struct programs *programs);
+
+/* Attaches everything; the task iterator has then registered the threads that are there. */
+int programs_attach(struct programs *programs);
+/* No program runs after this. */
+void programs_detach(struct programs *programs);
+
+/* "cycles" or "cpu-clock". */
+const char *programs_event(const struct programs *programs);
+
+/* Has every thread report its exact times; with `ending`, also ends the open waits. */
+int programs_report_threads(struct programs *programs, bool ending);
+
+/* Hands over the sums of short waits since the last call. Exact: what is being added to is switched
+ * first and read only at the next call, or with `ending` (after programs_detach) at once. */
+void programs_take_waits(struct programs *programs, bool ending,
+                         void (*callback)(void *context, const struct wait_key *key,
+                                          const struct wait_sum *sum),
+                         void *context);
+
+struct capture_counters programs_counters(const struct programs *programs);
+
+/* Forgets which stacks were shipped when the table of them is nearly full. */
+void programs_tend_stacks(struct programs *programs, uint64_t stacks_shipped);
+
+/* The kernel's own account of a program's run time. */
+struct program_cost {
+  const char *name;
+  uint64_t run_ns;
+  uint64_t runs;
+};
+
+#define PROGRAMS_MAX 16
+
+/* How many were filled in. */
+int programs_costs(const struct programs *programs, struct program_cost costs[PROGRAMS_MAX]);
+
+#endif

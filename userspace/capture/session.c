@@ -1,0 +1,410 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Owns a capture's life: it wires programs, stores and the trace file together and takes the events
+ * from one to the other. */
+#include "capture/session.h"
+
+#include <bpf/libbpf.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/resource.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/error.h"
+#include "base/log.h"
+#include "base/units.h"
+#include "capture/facts.h"
+#include "capture/maps.h"
+#include "capture/mmap_watch.h"
+#include "capture/naming.h"
+#include "capture/process.h"
+#include "capture/programs.h"
+#include "capture/stacks.h"
+#include "capture/threads.h"
+
+#define POLL_MS 100
+#define TICK_NS (250 * NS_PER_MS)   /* sums of short waits */
+#define REPORT_NS (5 * NS_PER_S)    /* exact times of threads, whole chunk on disk */
+
+struct session {
+  struct session_options options;
+  struct programs *programs;
+  struct trace_writer *writer;
+  struct table_store *tables;
+  struct module_store *modules;
+  struct process_store *processes;
+  struct stack_store *stacks;
+  struct thread_store *threads;
+  struct mmap_watch *watch;
+  struct ring_buffer *ring;
+  int epoll_fd;
+  uint64_t start_ns; /* CLOCK_MONOTONIC */
+  uint64_t last_tick_ns;
+  uint64_t last_report_ns;
+  uint64_t stacks_shipped;
+  uint64_t samples;
+  size_t targets_alive;
+  struct rusage usage_at_start;
+};
+
+static uint64_t now_ns(void) {
+  struct timespec time;
+  clock_gettime(CLOCK_MONOTONIC, &time);
+  return (uint64_t)time.tv_sec * NS_PER_S + (uint64_t)time.tv_nsec;
+}
+
+static uint64_t since_start(const struct session *session, uint64_t time_ns) {
+  return time_ns > session->start_ns ? time_ns - session->start_ns : 0;
+}
+
+/* ---- events ---- */
+
+static void on_sample(struct session *session, const struct event_sample *event) {
+  session->samples++;
+  trace_put_sample(session->writer,
+                   &(struct trace_sample){
+                       .time_ns = since_start(session, event->time_ns),
+                       .thread = thread_store_id(session->threads, event->tgid, event->tid),
+                       .node = stack_store_node(session->stacks, event->stack)});
+}
+
+static void on_wait(struct session *session, const struct event_wait *event) {
+  uint64_t span_ns = event->blocked_ns + event->run_queue_ns;
+  trace_put_wait(session->writer,
+                 &(struct trace_wait){
+                     .start_ns = since_start(session, event->start_ns),
+                     .span_ns = span_ns,
+                     .blocked_ns = event->blocked_ns,
+                     .run_queue_ns = event->run_queue_ns,
+                     .max_ns = span_ns,
+                     .count = 1,
+                     .thread = thread_store_id(session->threads, event->tgid, event->tid),
+                     .node = stack_store_node(session->stacks, event->stack),
+                     .waker = thread_store_find(session->threads, event->waker_tid),
+                     .waker_tid = event->waker_tid,
+                     .reason = event->reason});
+}
+
+static void on_wait_sum(void *context, const struct wait_key *key, const struct wait_sum *sum) {
+  struct session *session = context;
+  uint64_t start_ns = since_start(session, session->last_tick_ns);
+  trace_put_wait(session->writer,
+                 &(struct trace_wait){
+                     .start_ns = start_ns > TICK_NS ? start_ns - TICK_NS : 0,
+                     .span_ns = TICK_NS,
+                     .blocked_ns = sum->blocked_ns,
+                     .run_queue_ns = sum->run_queue_ns,
+                     .max_ns = sum->max_ns,
+                     .count = sum->count,
+                     .thread = thread_store_id(session->threads, key->tgid, key->tid),
+                     .node = stack_store_node(session->stacks, key->stack),
+                     .reason = key->reason});
+}
+
+static void put_process(struct session *session, const struct process *process) {
+  trace_put_process(session->writer,
+                    &(struct trace_process){.pid = process->pid,
+                                            .parent_pid = process->parent_pid,
+                                            .start_ns = process->start_ns,
+                                            .end_ns = process->end_ns,
+                                            .name = process->name,
+                                            .executable = process->executable ? process->executable
+                                                                              : "",
+                                            .runtime = process->runtime});
+}
+
+static void on_process(struct session *session, const struct event_process *event) {
+  uint64_t time_ns = since_start(session, event->time_ns);
+  struct process *process = process_store_get(session->processes, event->tgid);
+  if (event->what == PROCESS_FORK && !process)
+    process = process_store_fork(session->processes, event->parent_tgid, event->tgid, event->name,
+                                 time_ns);
+  if (!process)
+    return;
+  if (event->what == PROCESS_EXEC)
+    process_store_exec(session->processes, process, event->generation);
+  if (event->what == PROCESS_EXIT) {
+    name_jit_frames(session->stacks, process, session->writer);
+    process_store_end(session->processes, process, time_ns ? time_ns : 1);
+    session->targets_alive -= process->is_target;
+  }
+  put_process(session, process);
+}
+
+static void on_unmapped(struct session *session, const struct event_unmapped *event) {
+  struct process *process = process_store_get(session->processes, event->tgid);
+  if (process && process_store_refresh(session->processes, process))
+    put_process(session, process);
+}
+
+static void on_mapping(void *context, uint32_t pid) {
+  struct session *session = context;
+  struct process *process = process_store_get(session->processes, pid);
+  if (!process)
+    return;
+  process_store_expect(process);
+  if (process_store_refresh(session->processes, process))
+    put_process(session, process);
+}
+
+static int on_event(void *context, void *data, size_t bytes) {
+  struct session *session = context;
+  static const size_t sizes[] = {
+      [EVENT_STACK] = offsetof(struct event_stack, frames),
+      [EVENT_CODE] = offsetof(struct event_code, lines),
+      [EVENT_SAMPLE] = sizeof(struct event_sample),
+      [EVENT_WAIT] = sizeof(struct event_wait),
+      [EVENT_THREAD] = sizeof(struct event_thread),
+      [EVENT_PROCESS] = sizeof(struct event_process),
+      [EVENT_UNMAPPED] = sizeof(struct event_unmapped),
+  };
+  uint32_t type = bytes >= sizeof(type) ? *(uint32_t *)data : 0;
+  if (type >= sizeof(sizes) / sizeof(sizes[0]) || bytes < sizes[type])
+    return 0;
+  switch (type) {
+  case EVENT_STACK:
+    session->stacks_shipped++;
+    stack_store_stack(session->stacks, data, bytes);
+    break;
+  case EVENT_CODE:
+    stack_store_code(session->stacks, data, bytes);
+    break;
+  case EVENT_SAMPLE:
+    on_sample(session, data);
+    break;
+  case EVENT_WAIT:
+    on_wait(session, data);
+    break;
+  case EVENT_THREAD:
+    thread_store_report(session->threads, data, session->start_ns);
+    break;
+  case EVENT_PROCESS:
+    on_process(session, data);
+    break;
+  case EVENT_UNMAPPED:
+    on_unmapped(session, data);
+    break;
+  }
+  return 0;
+}
+
+/* ---- prepare ---- */
+
+static int make_stores(struct session *session) {
+  struct process_maps maps = programs_process_maps(session->programs);
+  int result = table_store_new(&session->tables, programs_segments_fd(session->programs));
+  if (!result)
+    result = module_store_new(&session->modules, session->tables, session->writer);
+  if (!result)
+    result = process_store_new(&session->processes, session->modules, &maps);
+  if (!result)
+    result = stack_store_new(&session->stacks, session->processes, session->writer);
+  if (!result)
+    result = thread_store_new(&session->threads, session->writer);
+  return result;
+}
+
+static int make_channels(struct session *session) {
+  session->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+  if (session->epoll_fd < 0)
+    return error_errno("epoll_create1");
+  session->ring =
+      ring_buffer__new(programs_events_fd(session->programs), on_event, session, NULL);
+  if (!session->ring)
+    return error_errno("cannot open the event buffer");
+  struct epoll_event event = {.events = EPOLLIN};
+  if (epoll_ctl(session->epoll_fd, EPOLL_CTL_ADD, ring_buffer__epoll_fd(session->ring), &event))
+    return error_errno("epoll_ctl");
+  return mmap_watch_new(&session->watch, session->epoll_fd);
+}
+
+/* Module files stay open until the end. */
+static void raise_file_limit(void) {
+  struct rlimit limit;
+  if (getrlimit(RLIMIT_NOFILE, &limit))
+    return;
+  limit.rlim_cur = limit.rlim_max;
+  setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+static void session_free(struct session *session) {
+  mmap_watch_free(session->watch);
+  ring_buffer__free(session->ring);
+  if (session->epoll_fd >= 0)
+    close(session->epoll_fd);
+  thread_store_free(session->threads);
+  stack_store_free(session->stacks);
+  process_store_free(session->processes);
+  module_store_free(session->modules);
+  table_store_free(session->tables);
+  programs_free(session->programs);
+  free(session);
+}
+
+int session_prepare(struct session **out, const struct session_options *options) {
+  struct session *session = calloc(1, sizeof(*session));
+  if (!session)
+    return error_set(ENOMEM, "out of memory");
+  session->options = *options;
+  session->epoll_fd = -1;
+  session->start_ns = now_ns();
+  getrusage(RUSAGE_SELF, &session->usage_at_start);
+  raise_file_limit();
+  struct programs_options programs = {.frequency_hz = options->frequency_hz,
+                                      .follow_children = options->follow_children};
+  int result = programs_load(&session->programs, &programs);
+  if (!result)
+    result = trace_writer_open(&session->writer, options->output, options->overwrite);
+  if (!result)
+    result = make_stores(session);
+  if (!result)
+    result = make_channels(session);
+  if (result) {
+    session_abandon(session);
+    return result;
+  }
+  *out = session;
+  return 0;
+}
+
+void session_abandon(struct session *session) {
+  if (!session)
+    return;
+  if (session->writer)
+    trace_writer_abandon(session->writer);
+  session_free(session);
+}
+
+static void add_child(void *context, pid_t pid) {
+  struct session *session = context;
+  struct process *process;
+  if (process_store_get(session->processes, (uint32_t)pid) ||
+      process_store_add(session->processes, (uint32_t)pid, &process))
+    return;
+  put_process(session, process);
+  process_children(pid, add_child, session);
+}
+
+int session_add(struct session *session, pid_t pid) {
+  struct process *process = process_store_get(session->processes, (uint32_t)pid);
+  int result = process ? 0 : process_store_add(session->processes, (uint32_t)pid, &process);
+  if (result)
+    return result;
+  session->targets_alive += !process->is_target;
+  process->is_target = true;
+  put_process(session, process);
+  if (session->options.follow_children)
+    process_children(pid, add_child, session);
+  return 0;
+}
+
+/* ---- run ---- */
+
+int session_activate(struct session *session) {
+  session->start_ns = now_ns();
+  session->last_tick_ns = session->start_ns;
+  session->last_report_ns = session->start_ns;
+  facts_put_start(session->writer, &session->options);
+  int result = programs_attach(session->programs);
+  if (!result)
+    facts_put_event(session->writer, programs_event(session->programs));
+  return result;
+}
+
+static int on_clock(struct session *session, uint64_t time_ns) {
+  if (time_ns - session->last_tick_ns < TICK_NS)
+    return 0;
+  programs_take_waits(session->programs, false, on_wait_sum, session);
+  session->last_tick_ns = time_ns;
+  programs_tend_stacks(session->programs, session->stacks_shipped);
+  process_store_reclaim(session->processes, time_ns);
+  if (time_ns - session->last_report_ns < REPORT_NS)
+    return 0;
+  session->last_report_ns = time_ns;
+  programs_report_threads(session->programs, false);
+  return trace_writer_flush(session->writer);
+}
+
+static void show_progress(const struct session *session, uint64_t time_ns) {
+  log_progress("recording %llu s, %llu samples, %u threads  (Ctrl-C ends it)",
+               (unsigned long long)(since_start(session, time_ns) / NS_PER_S),
+               (unsigned long long)session->samples, thread_store_count(session->threads));
+}
+
+enum session_end session_run(struct session *session, uint64_t duration_ns,
+                             const volatile sig_atomic_t *stop) {
+  struct epoll_event events[16];
+  enum session_end end = SESSION_INTERRUPTED;
+  while (!*stop) {
+    epoll_wait(session->epoll_fd, events, 16, POLL_MS);
+    mmap_watch_drain(session->watch, on_mapping, session);
+    ring_buffer__consume(session->ring);
+    uint64_t time_ns = now_ns();
+    if (on_clock(session, time_ns)) {
+      end = SESSION_FAILED;
+      break;
+    }
+    show_progress(session, time_ns);
+    if (!session->targets_alive) {
+      end = SESSION_TARGETS_EXITED;
+      break;
+    }
+    if (duration_ns && since_start(session, time_ns) >= duration_ns) {
+      end = SESSION_TIME_IS_UP;
+      break;
+    }
+  }
+  log_progress(NULL);
+  return end;
+}
+
+/* ---- finish ---- */
+
+void session_note(struct session *session, const char *name, const char *value) {
+  trace_put_meta(session->writer, name, value);
+}
+
+static void stop_programs(struct session *session) {
+  ring_buffer__consume(session->ring);
+  programs_report_threads(session->programs, true);
+  programs_detach(session->programs);
+  ring_buffer__consume(session->ring);
+  programs_take_waits(session->programs, true, on_wait_sum, session);
+}
+
+int session_finish(struct session *session, enum session_end end, struct session_summary *summary) {
+  static const char *const ends[] = {
+      [SESSION_INTERRUPTED] = "interrupted",
+      [SESSION_TIME_IS_UP] = "duration",
+      [SESSION_TARGETS_EXITED] = "target exited",
+      [SESSION_FAILED] = "failed",
+  };
+  stop_programs(session);
+  uint64_t end_ns = now_ns();
+  struct naming_options naming = {.inlines = session->options.inlines,
+                                  .follow_debuginfod = session->options.follow_debuginfod};
+  name_frames(session->stacks, session->processes, session->writer, &naming);
+  struct facts_end facts = {.duration_ns = since_start(session, end_ns),
+                            .end = ends[end],
+                            .programs = session->programs,
+                            .processes = session->processes,
+                            .statistics = stack_store_statistics(session->stacks),
+                            .table_bytes = table_store_bytes(session->tables),
+                            .usage_at_start = &session->usage_at_start};
+  uint64_t lost = facts_put_end(session->writer, &facts);
+  *summary = (struct session_summary){
+      .duration_ns = facts.duration_ns,
+      .samples = session->samples,
+      .lost = lost,
+      .threads = thread_store_count(session->threads),
+      .processes = (uint32_t)process_store_count(session->processes),
+  };
+  int result = trace_writer_flush(session->writer);
+  summary->file_bytes = trace_writer_bytes(session->writer);
+  int closed = trace_writer_close(session->writer);
+  session_free(session);
+  return result ? result : closed;
+}

@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Owns the stop flag and the common part of the recording commands. */
+#include "cli/recording.h"
+
+#include <ctype.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+#include "base/log.h"
+#include "base/units.h"
+
+#define FREQUENCY_MAX_HZ 10000
+
+volatile sig_atomic_t recording_stop;
+
+static void on_signal(int number) {
+  (void)number;
+  recording_stop = 1;
+}
+
+void recording_catch_signals(void) {
+  struct sigaction action = {.sa_handler = on_signal};
+  sigemptyset(&action.sa_mask);
+  sigaction(SIGINT, &action, NULL);
+  sigaction(SIGTERM, &action, NULL);
+  sigaction(SIGHUP, &action, NULL);
+}
+
+/* "ragprof-NAME-PID-TIME.ragprof"; characters of the name that are awkward in a shell become "_". */
+static void default_path(const char *name, pid_t pid, char path[], size_t bytes) {
+  char safe[16], stamp[32];
+  size_t length = 0;
+  time_t now = time(NULL);
+  struct tm local;
+  for (; name[length] && length < sizeof(safe) - 1; length++)
+    safe[length] =
+        isalnum((unsigned char)name[length]) || strchr("._-", name[length]) ? name[length] : '_';
+  safe[length] = '\0';
+  strftime(stamp, sizeof(stamp), "%Y%m%dT%H%M%S", localtime_r(&now, &local));
+  snprintf(path, bytes, "ragprof-%s-%d-%s.ragprof", safe, pid, stamp);
+}
+
+int recording_options(const struct command *command, const struct arguments *arguments,
+                      const char *name, pid_t pid, char path[], size_t path_bytes,
+                      struct session_options *options) {
+  uint64_t frequency_hz = arguments_count(arguments, KEY_FREQUENCY);
+  if (frequency_hz < 1 || frequency_hz > FREQUENCY_MAX_HZ)
+    return command_usage_error(command, "option --frequency: expected 1 to %d", FREQUENCY_MAX_HZ);
+  const char *output = arguments_text(arguments, KEY_OUTPUT);
+  if (output)
+    snprintf(path, path_bytes, "%s", output);
+  else
+    default_path(name, pid, path, path_bytes);
+  *options = (struct session_options){
+      .command = command->name,
+      .frequency_hz = (uint32_t)frequency_hz,
+      .follow_children = !arguments_has(arguments, KEY_NO_CHILDREN),
+      .inlines = !arguments_has(arguments, KEY_NO_INLINES),
+      .follow_debuginfod = arguments_has(arguments, KEY_DEBUGINFOD),
+      .output = path,
+      .overwrite = arguments_has(arguments, KEY_FORCE),
+  };
+  return EXIT_OK;
+}
+
+int recording_finish(struct session *session, enum session_end end, const char *path) {
+  struct session_summary summary;
+  char duration[UNITS_TEXT_BYTES], size[UNITS_TEXT_BYTES];
+  if (session_finish(session, end, &summary))
+    return command_failed();
+  log_info("%s of %u process%s, %u thread%s: %llu samples, %s in %s",
+           units_ns(duration, summary.duration_ns), summary.processes,
+           summary.processes == 1 ? "" : "es", summary.threads, summary.threads == 1 ? "" : "s",
+           (unsigned long long)summary.samples, units_bytes(size, summary.file_bytes), path);
+  if (summary.lost)
+    log_warning("%llu events were lost; the report says which", (unsigned long long)summary.lost);
+  log_info("look at it with 'ragprof report %s' or 'ragprof flame %s'", path, path);
+  return EXIT_OK;
+}
