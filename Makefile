@@ -78,6 +78,9 @@ $(B)/userspace/%.o: userspace/%.c | $(B)/.dependencies $(GENERATED)
 	@mkdir -p $(@D)
 	$(call Q,cc,$<)$(CC) $(CPPFLAGS) $(CFLAGS) $(WARNINGS) $(HARDENING) -MMD -MP -c -o $@ $<
 
+# Only capture reads the BPF skeleton; the others need not wait for clang. The .d files know the rest.
+$(filter $(B)/userspace/capture/%,$(OBJECTS)): | $(BPF_SKELETON)
+
 $(B)/tests/unit/%: tests/unit/%.c $(LIBRARY)
 	@mkdir -p $(@D)
 	$(call Q,cc,$<)$(CC) $(CPPFLAGS) -Itests/unit $(CFLAGS) $(WARNINGS) $(HARDENING) $(LDFLAGS) -MMD -MP -o $@ $< \

@@ -6,11 +6,12 @@
 #include "cli/command.h"
 #include "cli/help.h"
 
-extern const struct command command_attach, command_run, command_report, command_flame, command_doctor, command_help,
-    command_completion;
+extern const struct command command_attach, command_run, command_report, command_flame,
+    command_doctor, command_help, command_completion;
 
 const struct command *const commands[] = {
-    &command_attach, &command_run, &command_report, &command_flame, &command_doctor, &command_help, &command_completion, NULL,
+    &command_attach, &command_run,  &command_report,     &command_flame,
+    &command_doctor, &command_help, &command_completion, NULL,
 };
 
 const struct command *command_find(const char *name) {
@@ -45,6 +46,7 @@ const struct exit_meaning *command_exit_codes(const struct command *command) {
       {"N", "the exit status of the command that was run; 128+N when signal N ended it"},
       {"1", "ragprof itself failed; the cause is on standard error"},
       {"2", "wrong usage: an unknown option, a bad value, no command"},
+      {"126, 127", "the command could not be executed, was not found"},
       {NULL, NULL},
   };
   return command && command->takes_command ? runner : usual;

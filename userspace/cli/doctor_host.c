@@ -217,7 +217,8 @@ static void check_environment(struct checkup *checkup) {
   const char *urls = getenv("DEBUGINFOD_URLS");
   struct stat status;
   check_explain(check_add(checkup, CHECK_OK, "debuginfod", "%s",
-                          urls && urls[0] ? "configured, not followed" : "not configured"),
+                          urls && urls[0] ? "configured; followed with attach --debuginfod only"
+                                          : "not configured"),
                 "symbols are never fetched from the network unless asked", NULL);
   bool has_directory = stat("/tmp", &status) == 0 && S_ISDIR(status.st_mode);
   struct check *check =

@@ -67,8 +67,6 @@ static void write_option(FILE *out, const struct option_spec *option) {
     fputs(": ", out);
     write_text(out, option->choices);
   }
-  if (option->type == OPTION_DURATION)
-    fputs(". A duration is a number with an optional unit: 30, 30s, 500ms, 5m, 1h", out);
   if (option->repeatable)
     fputs(". May be given several times", out);
   if (option->default_value) {
