@@ -191,7 +191,7 @@ static int expand_all(struct builder *builder) {
     while (at < symbol_count && symbols[at].frame == i + 1)
       at++;
     if (!error && i < frame_count)
-      error = expand(builder, &frames[i], symbols + first, at - first);
+      error = expand(builder, &frames[i], at > first ? symbols + first : NULL, at - first);
     if (error)
       return error;
   }
