@@ -15,6 +15,7 @@
 #include "symbol/debugfile.h"
 #include "symbol/image.h"
 #include "symbol/ranges.h"
+#include "symbol/scope.h"
 
 /* libdw holds all debug sections in memory: a file with more is named by its symbol table only. */
 #define DEBUG_MAX_BYTES ((uint64_t)1 << 30)
@@ -51,6 +52,7 @@ struct symbol_dwarf {
   Dwarf *dwarf;
   Dwarf *shared; /* dwz's, or NULL */
   struct image shared_image;
+  struct scope_names *names;
   struct unit *units;
   uint32_t unit_count;
   uint32_t unit_capacity;
@@ -253,8 +255,11 @@ int symbol_dwarf_open(struct symbol_dwarf **out, Elf *elf, const char *root) {
   if (!dwarf)
     return -ENOMEM;
   dwarf->shared_image.fd = -1;
+  dwarf->names = scope_names_new();
   dwarf->dwarf = dwarf_begin_elf(elf, DWARF_C_READ, NULL);
   int result = dwarf->dwarf ? 0 : error_set(EINVAL, "DWARF: %s", dwarf_errmsg(-1));
+  if (!dwarf->names)
+    result = -ENOMEM;
   if (!result) {
     open_shared(dwarf, root);
     result = index_units(dwarf);
@@ -285,6 +290,7 @@ void symbol_dwarf_close(struct symbol_dwarf *dwarf) {
   if (dwarf->shared)
     dwarf_end(dwarf->shared);
   image_close(&dwarf->shared_image);
+  scope_names_free(dwarf->names);
   free(dwarf);
 }
 
@@ -336,12 +342,16 @@ static uint64_t start_of(struct symbol_dwarf *dwarf, Dwarf_Die *die, uint64_t va
 }
 
 /* Keeps the place that the frame has: it was set by the callee. */
-static void set_function(struct symbol_dwarf *dwarf, struct dwarf_frame *frame, Dwarf_Die *die,
-                         uint64_t vaddr) {
+static void set_function(struct symbol_dwarf *dwarf, struct unit *unit, struct dwarf_frame *frame,
+                         Dwarf_Die *die, uint64_t vaddr) {
   frame->linkage_name = text_of(die, DW_AT_linkage_name);
   if (!frame->linkage_name)
     frame->linkage_name = text_of(die, DW_AT_MIPS_linkage_name);
   frame->name = text_of(die, DW_AT_name);
+  const char *qualified =
+      frame->linkage_name ? NULL : scope_names_get(dwarf->names, &unit->die, die);
+  if (qualified)
+    frame->name = qualified;
   frame->first_line = line_of(die, DW_AT_decl_line);
   frame->start = start_of(dwarf, die, vaddr);
   frame->inlined = dwarf_tag(die) == DW_TAG_inlined_subroutine;
@@ -365,12 +375,12 @@ uint32_t symbol_dwarf_resolve(struct symbol_dwarf *dwarf, uint64_t vaddr,
     for (; call_id != NO_NODE && count + 1 < DWARF_FRAMES_MAX;
          call_id = function->calls[call_id].caller) {
       struct call *call = &function->calls[call_id];
-      set_function(dwarf, &frames[count], &call->die, vaddr);
+      set_function(dwarf, unit, &frames[count], &call->die, vaddr);
       frames[++count] = (struct dwarf_frame){.file = call_file(unit, &call->die),
                                              .directory = frames[0].directory,
                                              .line = line_of(&call->die, DW_AT_call_line)};
     }
   }
-  set_function(dwarf, &frames[count], &function->die, vaddr);
+  set_function(dwarf, unit, &frames[count], &function->die, vaddr);
   return count + 1;
 }
