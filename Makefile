@@ -24,8 +24,8 @@ endif
 CLANG ?= clang
 LLVM_STRIP ?= llvm-strip
 # On Ubuntu the command of that name only finds the tool of the running kernel's own package.
-BPFTOOL ?= $(or $(firstword $(shell for tool in bpftool /usr/sbin/bpftool /usr/lib/linux-tools/*/bpftool; do \
-  $$tool version >/dev/null 2>&1 && echo $$tool; done)),bpftool)
+BPFTOOL ?= $(or $(shell for tool in bpftool /usr/sbin/bpftool /usr/lib/linux-tools/*/bpftool; do \
+  if $$tool version >/dev/null 2>&1; then echo $$tool; break; fi; done),bpftool)
 AR ?= ar
 INSTALL ?= install
 PREFIX ?= /usr/local
