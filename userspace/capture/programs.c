@@ -36,8 +36,10 @@ struct programs {
 
 static int forward_to_log(enum libbpf_print_level level, const char *format, va_list args) {
   char text[2048];
-  (void)level;
+  if (level == LIBBPF_DEBUG)
+    return 0;
   vsnprintf(text, sizeof(text), format, args);
+  text[strcspn(text, "\n")] = '\0';
   log_debug("%s", text);
   return 0;
 }
