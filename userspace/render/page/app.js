@@ -27,7 +27,8 @@ class App {
     this.callers = new FlameGraph(byId('callers'), this.colors, events);
     this.callees = new FlameGraph(byId('callees'), this.colors, events);
     this.callees.isRootBelow = false;
-    this.timeline = new Timeline(byId('timeline'), this.colors, range => this.change({ range }));
+    this.timeline = new Timeline(byId('timeline'), byId('peak'), this.colors,
+      range => this.change({ range }));
     this.table = new FunctionTable(byId('functions'), byId('table-note'), this.colors, fn => this.pick(fn));
     this.threads = new ThreadFilter(this.profile, byId('thread'), byId('thread-list'), this.colors,
       thread => this.change({ thread }));
@@ -100,7 +101,8 @@ class App {
     this.timeline.range = state.range;
     if (!isBrushing)
       this.timeline.setData(profile, threads, state.kind);
-    byId('range').textContent = this.timeline.text() || 'whole capture';
+    byId('range').textContent = this.timeline.text() || 'drag to select a range';
+    byId('range').classList.toggle('active', Boolean(state.range));
     byId('clear-range').hidden = !state.range;
     this.summary.update(this.sums);
     this.summary.legend(profile);
@@ -159,7 +161,7 @@ class App {
       button.setAttribute('aria-selected', String(button.dataset.view === state.view));
     for (const view of VIEWS)
       byId('view-' + view).hidden = view !== state.view;
-    byId('direction').textContent = state.isRootBelow ? 'Flame' : 'Icicle';
+    byId('direction').textContent = state.isRootBelow ? 'Flame ⇅' : 'Icicle ⇅';
     byId('compact').setAttribute('aria-pressed', String(state.isCompact));
     if (state.view === 'flame')
       this.showFlame();
@@ -221,7 +223,9 @@ class App {
       `total ${formatPct(total[fn], whole)} · ${formatUs(total[fn])} of ${this.kindText()}`;
     for (const [graph, make] of [[this.callers, callersOf], [this.callees, calleesOf]]) {
       graph.matches = this.matches;
-      graph.setView(make(this.sums, state.kind, fn), false);
+      const view = make(this.sums, state.kind, fn);
+      graph.scroller.style.flexGrow = depthOfTree(view);
+      graph.setView(view, false);
     }
     this.showLines(fn, total[fn]);
   }

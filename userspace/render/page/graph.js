@@ -2,7 +2,8 @@
 /* Draws one tree of frames on a canvas: layout, zoom, hover, keyboard cursor. The canvas is as large
  * as what can be seen, whatever the depth of the stacks; a spacer gives the scroll bar its length. */
 
-const ROW_PX = 18;
+const ROW_SMALLEST_PX = 18;
+const ROW_LARGEST_PX = 23;
 const SMALLEST_PX = 0.4;
 const ZOOM_MS = 170;
 
@@ -24,6 +25,7 @@ class FlameGraph {
     this.matches = null;
     this.widths = new Map();
     this.turn = 0;
+    this.rowPx = ROW_SMALLEST_PX;
     this.listen();
   }
 
@@ -44,6 +46,7 @@ class FlameGraph {
     }
     this.hovered = -1;
     this.range = this.rangeOf(this.zoomed);
+    this.chooseRowHeight();
     this.measure(keepsPlace);
   }
 
@@ -94,20 +97,30 @@ class FlameGraph {
     }
   }
 
+  /* Rows grow into the space that shallow stacks leave. */
+  chooseRowHeight() {
+    const space = this.scroller.clientHeight - 4;
+    const rows = this.deepest([0, this.view.total[0] || 1]) + 1;
+    this.rowPx = clamp(Math.floor(space / rows), ROW_SMALLEST_PX, ROW_LARGEST_PX);
+  }
+
+  deepest(range) {
+    let deepest = 0;
+    if (this.scroller.clientWidth > 0)
+      this.walk(range, this.scroller.clientWidth, (node, left, right, depth) => {
+        deepest = Math.max(deepest, depth);
+      });
+    return deepest;
+  }
+
   /* Sets the length of the scroll bar to the depth of what is shown. */
   measure(keepsPlace) {
     this.width = this.scroller.clientWidth;
-    let deepest = 0;
-    if (this.width > 0)
-      this.walk(this.range, this.width, (node, left, right, depth) => {
-        deepest = Math.max(deepest, depth);
-      });
     const fromRoot = this.isRootBelow
       ? this.scroller.scrollHeight - this.scroller.scrollTop - this.scroller.clientHeight
       : this.scroller.scrollTop;
-    this.rows = deepest + 1;
-    const space = this.fixedHeight ? 0 : this.scroller.clientHeight;
-    this.height = Math.max(this.rows * ROW_PX + 4, space);
+    const rows = this.deepest(this.range) + 1;
+    this.height = Math.max(rows * this.rowPx + 4, this.scroller.clientHeight);
     this.spacer.style.height = this.height + 'px';
     this.scroller.scrollTop = this.isRootBelow
       ? this.height - this.scroller.clientHeight - (keepsPlace ? fromRoot : 0)
@@ -116,8 +129,10 @@ class FlameGraph {
   }
 
   resize() {
-    if (this.view && this.scroller.clientWidth > 0)
-      this.measure(true);
+    if (!this.view || !this.scroller.clientWidth)
+      return;
+    this.chooseRowHeight();
+    this.measure(true);
   }
 
   requestDraw() {
@@ -131,7 +146,7 @@ class FlameGraph {
 
   /* The top of a row, in pixels of the canvas. */
   rowTop(depth) {
-    const y = this.isRootBelow ? this.height - (depth + 1) * ROW_PX - 2 : depth * ROW_PX + 2;
+    const y = this.isRootBelow ? this.height - (depth + 1) * this.rowPx - 2 : depth * this.rowPx + 2;
     return y - this.scroller.scrollTop;
   }
 
@@ -147,9 +162,9 @@ class FlameGraph {
     const zoomDepth = this.depthOf(this.zoomed);
     this.walk(this.range, this.width, (node, left, right, depth) => {
       const top = this.rowTop(depth);
-      if (this.isRootBelow ? top + ROW_PX < 0 : top > height)
+      if (this.isRootBelow ? top + this.rowPx < 0 : top > height)
         return false;
-      if (top <= height && top + ROW_PX >= 0)
+      if (top <= height && top + this.rowPx >= 0)
         this.drawFrame(context, node, left, right, top, depth < zoomDepth);
       return true;
     });
@@ -170,9 +185,9 @@ class FlameGraph {
     const fn = view.fn[node];
     const isMatch = this.matches !== null && fn >= 0 && this.matches[fn];
     const width = Math.max(right - left - (right - left > 3 ? 1 : 0), SMALLEST_PX);
-    context.globalAlpha = isAbove ? 0.5 : this.matches !== null && !isMatch ? 0.32 : 1;
+    context.globalAlpha = isAbove ? 0.55 : this.matches !== null && !isMatch ? 0.4 : 1;
     context.fillStyle = isMatch ? colors.match : fn < 0 ? colors.faint : colors.fill(fn, view.flags[node]);
-    context.fillRect(left, top, width, ROW_PX - 1);
+    context.fillRect(left, top, width, this.rowPx - 1);
     if (fn >= 0 && view.profile.kinds[fn] === FRAME_MARK)
       this.drawHatch(context, left, top, width);
     if (width > 24)
@@ -183,14 +198,14 @@ class FlameGraph {
   drawHatch(context, left, top, width) {
     context.save();
     context.beginPath();
-    context.rect(left, top, width, ROW_PX - 1);
+    context.rect(left, top, width, this.rowPx - 1);
     context.clip();
     context.strokeStyle = this.colors.hatch;
     context.lineWidth = 2;
     context.beginPath();
-    for (let x = left - ROW_PX; x < left + width; x += 7) {
-      context.moveTo(x, top + ROW_PX);
-      context.lineTo(x + ROW_PX, top);
+    for (let x = left - this.rowPx; x < left + width; x += 7) {
+      context.moveTo(x, top + this.rowPx);
+      context.lineTo(x + this.rowPx, top);
     }
     context.stroke();
     context.restore();
@@ -209,7 +224,7 @@ class FlameGraph {
     if (!text)
       return;
     context.fillStyle = isMatch ? this.colors.matchText : this.colors.text;
-    context.fillText(text, left + 4, top + ROW_PX / 2);
+    context.fillText(text, left + 4, top + this.rowPx / 2);
   }
 
   widthOf(context, text) {
@@ -245,7 +260,7 @@ class FlameGraph {
     context.strokeStyle = width > 1 ? this.colors.accent : this.colors.text;
     context.lineWidth = width;
     context.strokeRect(left + 0.5, this.rowTop(this.depthOf(node)) + 0.5,
-      Math.max(right - left - 2, 1), ROW_PX - 2);
+      Math.max(right - left - 2, 1), this.rowPx - 2);
   }
 
   /* The node at a point of the canvas, or -1. */
@@ -254,7 +269,7 @@ class FlameGraph {
     if (!view || !view.total[0])
       return -1;
     const inside = y + this.scroller.scrollTop;
-    const depth = Math.floor((this.isRootBelow ? this.height - 2 - inside : inside - 2) / ROW_PX);
+    const depth = Math.floor((this.isRootBelow ? this.height - 2 - inside : inside - 2) / this.rowPx);
     const time = this.range[0] + (this.range[1] - this.range[0]) * x / this.width;
     let node = 0;
     let begin = 0;
@@ -335,9 +350,9 @@ class FlameGraph {
     const top = this.rowTop(this.depthOf(node));
     const height = this.scroller.clientHeight;
     if (top < 0)
-      this.scroller.scrollTop += top - ROW_PX;
-    else if (top + ROW_PX > height)
-      this.scroller.scrollTop += top + ROW_PX * 2 - height;
+      this.scroller.scrollTop += top - this.rowPx;
+    else if (top + this.rowPx > height)
+      this.scroller.scrollTop += top + this.rowPx * 2 - height;
     this.requestDraw();
   }
 
@@ -383,6 +398,6 @@ class FlameGraph {
     const box = this.canvas.getBoundingClientRect();
     const scale = this.width / (this.range[1] - this.range[0]);
     const x = clamp((this.beginOf(this.cursor) - this.range[0]) * scale, 0, this.width);
-    return [box.left + x + 8, box.top + this.rowTop(this.depthOf(this.cursor)) + ROW_PX];
+    return [box.left + x + 8, box.top + this.rowTop(this.depthOf(this.cursor)) + this.rowPx];
   }
 }

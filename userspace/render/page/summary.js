@@ -138,7 +138,7 @@ class Summary {
       item.append(swatch, pct, ` ${name} `, element('span', 'dim', formatUs(us)));
       return item;
     }));
-    byId('shares-total').textContent = formatUs(all);
+    byId('shares-total').textContent = `${formatUs(all)} summed over threads`;
   }
 
   answer({ us, fn }, shown, from, whole, way) {

@@ -7,8 +7,9 @@ const EDGE_PX = 6;
 
 class Timeline {
   /* changed(range): [first bucket, one past the last] or null */
-  constructor(box, colors, changed) {
+  constructor(box, note, colors, changed) {
     this.box = box;
+    this.note = note;
     this.colors = colors;
     this.changed = changed;
     this.canvas = element('canvas', 'timeline-canvas');
@@ -67,6 +68,7 @@ class Timeline {
     this.drawAxis(context, width, height);
     if (this.range)
       this.drawRange(context, height - TIMELINE_AXIS_PX);
+    this.note.textContent = `peak ${this.peak.toFixed(this.peak < 10 ? 1 : 0)} threads at once`;
   }
 
   /* Bars at least 2 px wide: neighbouring buckets are averaged on a small screen. */
@@ -113,8 +115,6 @@ class Timeline {
       context.fillText(text, clamp(x - textWidth / 2, 0, width - textWidth), height - 4);
       context.fillRect(Math.min(x, width - 1), base, 1, 3);
     }
-    const peak = `peak ${this.peak.toFixed(this.peak < 10 ? 2 : 0)} threads`;
-    context.fillText(peak, 4, 11);
   }
 
   tickStep(duration, count) {

@@ -268,6 +268,17 @@ class GrowingTree {
   }
 }
 
+/* Rows of a tree, for dividing the room between two. */
+function depthOfTree(view) {
+  const depth = new Uint32Array(view.parent.length);
+  let deepest = 0;
+  for (let i = 1; i < depth.length; i++) {
+    depth[i] = depth[view.parent[i]] + 1;
+    deepest = Math.max(deepest, depth[i]);
+  }
+  return deepest + 1;
+}
+
 /* Below every outermost occurrence of the function: what it calls, merged. */
 function calleesOf(sums, kind, fn) {
   const view = sums.view(kind);

@@ -3,6 +3,10 @@
 
 function formatUs(us) {
   const digits = (value, unit) => value.toFixed(value < 10 ? 2 : value < 100 ? 1 : 0) + '\u202f' + unit;
+  if (us >= 36e8)
+    return digits(us / 36e8, 'h');
+  if (us >= 3e8)
+    return digits(us / 6e7, 'min');
   if (us >= 999500)
     return digits(us / 1e6, 's');
   if (us >= 999.5)
