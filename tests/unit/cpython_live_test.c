@@ -58,6 +58,7 @@ struct target {
   uint64_t bias; /* address in memory - address in the file */
   struct stack *stacks;
   int stack_count;
+  unw_addr_space_t space; /* libunwind's view of it */
 };
 
 /* ---- The target's memory -----------------------------------------------------------------------
@@ -215,11 +216,10 @@ static bool is_in_eval(const struct target *target, uint64_t pc) {
 }
 
 static int count_eval_frames(const struct target *target, pid_t tid) {
-  unw_addr_space_t space = unw_create_addr_space(&_UPT_accessors, 0);
   void *context = _UPT_create(tid);
   unw_cursor_t cursor;
   int count = 0;
-  assert_int_equal(unw_init_remote(&cursor, space, context), 0);
+  assert_int_equal(unw_init_remote(&cursor, target->space, context), 0);
   for (int depth = 0; depth < 2000; depth++) {
     unw_word_t pc = 0;
     unw_get_reg(&cursor, UNW_REG_IP, &pc);
@@ -228,7 +228,6 @@ static int count_eval_frames(const struct target *target, pid_t tid) {
       break;
   }
   _UPT_destroy(context);
-  unw_destroy_addr_space(space);
   return count;
 }
 
@@ -258,7 +257,7 @@ static void read_expected(struct target *target) {
   fail_msg("the script ended before it was ready");
 }
 
-static void start_script(struct target *target, const char *python) {
+static void start_script(struct target *target, const char *python, const char *script) {
   int input[2], output[2];
   assert_int_equal(pipe(input), 0);
   assert_int_equal(pipe(output), 0);
@@ -269,7 +268,7 @@ static void start_script(struct target *target, const char *python) {
     dup2(output[1], 1);
     close(input[1]);
     close(output[0]);
-    execl(python, python, "tests/python/stacks.py", (char *)NULL);
+    execl(python, python, script, (char *)NULL);
     _exit(127);
   }
   close(input[0]);
@@ -305,11 +304,14 @@ static void find_interpreter(struct target *target) {
   const struct python_offsets *offsets = cpython_offsets(target->binary.version);
   assert_non_null(offsets);
   target->offsets = *offsets;
+  target->space = unw_create_addr_space(&_UPT_accessors, 0);
+  unw_set_caching_policy(target->space, UNW_CACHE_GLOBAL);
 }
 
 static void stop_script(struct target *target) {
   close(target->stdin_fd);
   fclose(target->out);
+  unw_destroy_addr_space(target->space);
   kill(target->pid, SIGKILL);
   waitpid(target->pid, NULL, 0);
   free(target->stacks);
@@ -338,16 +340,21 @@ static int compare(const struct stack *expected, const struct stack *actual) {
   return wrong;
 }
 
-static int check_thread(const struct target *target, const struct stack *expected) {
+/* Stops a thread until PTRACE_DETACH. Its thread pointer. */
+static uint64_t stop_thread(pid_t tid) {
   struct user_regs_struct registers;
-  struct stack *actual = calloc(1, sizeof(*actual));
   int status = 0;
+  assert_int_equal(ptrace(PTRACE_SEIZE, tid, 0, 0), 0);
+  assert_int_equal(ptrace(PTRACE_INTERRUPT, tid, 0, 0), 0);
+  assert_int_equal(waitpid(tid, &status, __WALL), tid);
+  assert_int_equal(ptrace(PTRACE_GETREGS, tid, 0, &registers), 0);
+  return registers.fs_base;
+}
+
+static int check_thread(const struct target *target, const struct stack *expected) {
+  struct stack *actual = calloc(1, sizeof(*actual));
   assert_non_null(actual);
-  assert_int_equal(ptrace(PTRACE_SEIZE, expected->tid, 0, 0), 0);
-  assert_int_equal(ptrace(PTRACE_INTERRUPT, expected->tid, 0, 0), 0);
-  assert_int_equal(waitpid(expected->tid, &status, __WALL), expected->tid);
-  assert_int_equal(ptrace(PTRACE_GETREGS, expected->tid, 0, &registers), 0);
-  walk(target, registers.fs_base, actual);
+  walk(target, stop_thread(expected->tid), actual);
   int eval_frames = count_eval_frames(target, expected->tid);
   assert_int_equal(ptrace(PTRACE_DETACH, expected->tid, 0, 0), 0);
   int wrong = compare(expected, actual);
@@ -369,7 +376,7 @@ static void test_stacks(void **state) {
     skip();
   }
   assert_non_null(target.stacks);
-  start_script(&target, python);
+  start_script(&target, python, "tests/python/stacks.py");
   read_expected(&target);
   usleep(200000); /* the threads said what they do before they did it */
   find_interpreter(&target);
@@ -384,6 +391,63 @@ static void test_stacks(void **state) {
   assert_int_equal(wrong, 0);
 }
 
+/* ---- Stops at random ----------------------------------------------------------------------------
+ */
+
+#define STOP_COUNT 200
+
+/* Where the frames cannot be followed there is no group. */
+static int count_groups(const struct target *target, uint64_t thread) {
+  const struct python_offsets *offsets = &target->offsets;
+  uint64_t runtime = target->binary.runtime_vaddr + target->bias;
+  uint64_t tstate =
+      thread_specific(target, thread, (uint32_t)peek_i32(target, runtime + offsets->autotss_key));
+  uint64_t frame = peek_u64(target, tstate + offsets->tstate_frame);
+  int groups = 0;
+  if (offsets->cframe_frame != OFFSET_NONE)
+    frame = peek_u64(target, frame + offsets->cframe_frame);
+  for (int depth = 0; frame && depth < FRAMES_MAX; depth++) {
+    uint8_t bytes[112];
+    if (!peek(target, frame, bytes, sizeof(bytes)))
+      break;
+    groups += ends_group(target, frame);
+    memcpy(&frame, bytes + offsets->frame_back, sizeof(frame));
+  }
+  return groups;
+}
+
+/* What cpython.c says of the groups: as many as native frames of the eval loop, or one less while
+ * the innermost is at its beginning or end, or the chain is cut short, which is rare. */
+static void test_random_stops(void **state) {
+  struct target target = {.stacks = calloc(THREADS_MAX, sizeof(struct stack))};
+  int equal = 0, one_more = 0, cut = 0;
+  if (!*state) {
+    print_message("no such interpreter on this machine\n");
+    free(target.stacks);
+    skip();
+  }
+  start_script(&target, *state, "tests/python/busy.py");
+  read_expected(&target);
+  find_interpreter(&target);
+  srandom(1);
+  for (int i = 0; i < STOP_COUNT; i++) {
+    usleep(200 + random() % 800);
+    int groups = count_groups(&target, stop_thread(target.pid));
+    int more = count_eval_frames(&target, target.pid) - groups;
+    assert_int_equal(ptrace(PTRACE_DETACH, target.pid, 0, 0), 0);
+    equal += more == 0;
+    one_more += more == 1 && groups > 0;
+    cut += more > 1 || (more == 1 && groups == 0);
+  }
+  stop_script(&target);
+  print_message(
+      "%s: of %d stops, %d with as many groups as native frames, %d with one less, %d cut\n",
+      (const char *)*state, STOP_COUNT, equal, one_more, cut);
+  assert_int_equal(equal + one_more + cut, STOP_COUNT);
+  assert_true(equal > STOP_COUNT * 85 / 100);
+  assert_true(cut < STOP_COUNT * 4 / 100);
+}
+
 /* 3.13 describes itself; on 3.13.0, where the table's row was taken, both say the same. */
 static void test_debug_offsets(void **state) {
   const char *python = *state;
@@ -394,7 +458,7 @@ static void test_debug_offsets(void **state) {
     free(target.stacks);
     skip();
   }
-  start_script(&target, python);
+  start_script(&target, python, "tests/python/stacks.py");
   read_expected(&target);
   find_interpreter(&target);
   struct python_offsets refined = target.offsets;
@@ -410,6 +474,7 @@ int main(void) {
   find_pythons(paths);
   const struct CMUnitTest tests[] = {
       PYTHON_TESTS("stacks", test_stacks, paths),
+      PYTHON_TESTS("random_stops", test_random_stops, paths),
       PYTHON_TEST("debug_offsets", test_debug_offsets, paths, PYTHON_SLOT_3_13, "3_13"),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
