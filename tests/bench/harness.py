@@ -4,6 +4,7 @@ interleaved-pairs comparison. Only processes started here are ever signalled."""
 
 import contextlib
 import json
+import math
 import os
 import signal
 import statistics
@@ -42,6 +43,16 @@ def process(command, **options):
 
 
 # ---- Targets ----------------------------------------------------------------------------------
+#
+# measure() gives work by the second of wall time, which is what a user feels, and work by the second
+# of the target's own CPU time, which other processes disturb less. The kernel charges the sampling
+# interrupt to the thread that it interrupts unless it is built with IRQ_TIME_ACCOUNTING.
+
+
+def rates(work, wall_s, cpu_s):
+    if work <= 0 or cpu_s <= 0:
+        raise BenchError("the target did no work")
+    return {"wall": work / wall_s, "cpu": work / cpu_s}
 
 
 class Spinner:
@@ -59,10 +70,10 @@ class Spinner:
             return struct.unpack("<Q", file.read(8))[0]
 
     def measure(self, window_s, _seed):
-        """Work done per second over the next window_s seconds."""
-        start_s, start = time.monotonic(), self._count()
+        start_s, start_cpu_s, start = time.monotonic(), cpu_seconds(self.pid), self._count()
         time.sleep(window_s)
-        return (self._count() - start) / (time.monotonic() - start_s)
+        work = self._count() - start
+        return rates(work, time.monotonic() - start_s, cpu_seconds(self.pid) - start_cpu_s)
 
 
 @contextlib.contextmanager
@@ -87,12 +98,13 @@ class DemoServer:
         return process(command + ["--seed", str(seed), "--json"], **options)
 
     def measure(self, window_s, seed):
-        """Queries answered per second over the next window_s seconds."""
+        start_cpu_s = cpu_seconds(self.pid)
         with self.start_driver(window_s, seed, stdout=subprocess.PIPE) as driver:
             output = driver.communicate()[0]
         if driver.returncode:
             raise BenchError("queries failed: %s" % output.decode())
-        return json.loads(output)["qps"]
+        result = json.loads(output)
+        return rates(result["queries"], result["duration_s"], cpu_seconds(self.pid) - start_cpu_s)
 
 
 @contextlib.contextmanager
@@ -212,31 +224,37 @@ def context_switches(pid):
 
 
 def throughput_ratios(target, folder, frequency_hz, pairs, window_s):
-    """Throughput under the profiler over throughput without it, one ratio a pair. Which of the two
-    comes first alternates, so that a drift of the machine cancels out."""
-    ratios = []
+    """Rates under the profiler over rates without it: {"wall": one ratio a pair, "cpu": the same}.
+    Which of the two comes first alternates, so that a drift of the machine cancels out."""
+    ratios = {"wall": [], "cpu": []}
     for pair in range(pairs):
-        rates = {}
+        measured = {}
         for profiled in (pair % 2 == 1, pair % 2 == 0):
             if profiled:
                 with attached(folder, frequency_hz, target.pid) as profiler:
-                    rates[True] = target.measure(window_s, pair)
+                    measured[True] = target.measure(window_s, pair)
                     profiler.stop()
                 os.unlink(profiler.output)
             else:
                 time.sleep(SETTLE_S)
-                rates[False] = target.measure(window_s, pair)
-        ratios.append(rates[True] / rates[False])
-        progress("  pair %d of %d: %.4f" % (pair + 1, pairs, ratios[-1]))
+                measured[False] = target.measure(window_s, pair)
+        for clock, values in ratios.items():
+            values.append(measured[True][clock] / measured[False][clock])
+        progress("  pair %d of %d: wall %.4f, CPU %.4f"
+                 % (pair + 1, pairs, ratios["wall"][-1], ratios["cpu"][-1]))
     return ratios
 
 
-def summarize(values):
-    """Median and the half-width of the middle half."""
-    if len(values) < 2:
-        return values[0], 0.0
-    low, _middle, high = statistics.quantiles(values, n=4)
-    return statistics.median(values), (high - low) / 2
+def median_interval(values):
+    """Median and its 95 % confidence interval by order statistics: the k-th smallest and largest,
+    with the largest k for which P(Binomial(n, 1/2) < k) ≤ 2.5 %."""
+    ordered, count = sorted(values), len(values)
+    below, rank = 0.0, 0
+    while below + math.comb(count, rank) / 2**count <= 0.025:
+        below += math.comb(count, rank) / 2**count
+        rank += 1
+    rank = max(rank, 1)
+    return statistics.median(ordered), ordered[rank - 1], ordered[count - rank]
 
 
 def progress(text):
