@@ -146,7 +146,9 @@ static void cie_body(struct cfi_cie *cie, struct cursor *cursor, uint8_t version
   if (cie->has_augmentation_data) {
     size_t bytes = cfi_uleb(cursor);
     const uint8_t *data = cursor_bytes(cursor, bytes);
-    struct cursor inner = cursor_of(data, data ? bytes : 0);
+    if (!data)
+      return; /* the cursor has failed */
+    struct cursor inner = cursor_of(data, bytes);
     augmentation_read(cie, augmentation + 1, &inner);
     cursor->failed |= inner.failed;
   } else if (*augmentation && strcmp(augmentation, "eh") != 0) {
