@@ -1,0 +1,147 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Owns the words about target, host and capture, its completeness and its cost. */
+#include <inttypes.h>
+#include <string.h>
+
+#include "base/buf.h"
+#include "base/units.h"
+#include "render/report_content.h"
+#include "render/report_name.h"
+
+struct facts {
+  struct report_content *content;
+  const struct summary *summary;
+  const struct profile *profile;
+};
+
+static void add(struct facts *facts, const char *label, struct buf *buf) {
+  if (buf->length || buf->failed) {
+    struct report_line *line =
+        report_add_line(facts->content->facts, &facts->content->fact_count, label);
+    line->text = report_keep(facts->content, buf_text(buf));
+  }
+  facts->content->failed |= buf->failed;
+  buf_fini(buf);
+}
+
+/* Appends "before VALUE after", with a comma after what stands there, when the fact is known. */
+static void put_fact(struct facts *facts, struct buf *buf, const char *before, const char *name,
+                     const char *after) {
+  const char *value = profile_fact(facts->profile, name);
+  if (!*value)
+    return;
+  if (buf->length)
+    buf_put_text(buf, ", ");
+  buf_put_text(buf, before);
+  report_put_clean(buf, value);
+  buf_put_text(buf, after);
+}
+
+static void put_target(struct facts *facts) {
+  const struct profile *profile = facts->profile;
+  struct buf buf = {0};
+  put_fact(facts, &buf, "", "target.name", "");
+  put_fact(facts, &buf, "pid ", "target.pids", "");
+  if (profile->process_count && *profile->processes[0].executable) {
+    buf_put_text(&buf, buf.length ? ", " : "");
+    report_put_clean(&buf, profile->processes[0].executable);
+  }
+  put_fact(facts, &buf, "exit status ", "target.exit_status", "");
+  add(facts, "Target", &buf);
+}
+
+static void put_host(struct facts *facts) {
+  struct buf buf = {0};
+  put_fact(facts, &buf, "", "host.hostname", "");
+  put_fact(facts, &buf, "", "host.os", "");
+  put_fact(facts, &buf, "kernel ", "host.kernel", "");
+  put_fact(facts, &buf, "", "host.machine", "");
+  put_fact(facts, &buf, "", "host.cpus", " CPUs");
+  add(facts, "Host", &buf);
+}
+
+static void put_capture(struct facts *facts) {
+  const struct profile *profile = facts->profile;
+  char time[UNITS_TEXT_BYTES];
+  struct buf buf = {0};
+  put_fact(facts, &buf, "", "capture.command", "");
+  buf_printf(&buf, "%s%s", buf.length ? ", " : "", units_ns(time, profile->duration_ns));
+  put_fact(facts, &buf, "", "capture.event", "");
+  if (profile->frequency_hz)
+    buf_printf(&buf, " at %u Hz", profile->frequency_hz);
+  put_fact(facts, &buf, "ended: ", "capture.end", "");
+  put_fact(facts, &buf, "ragprof ", "ragprof.version", "");
+  add(facts, "Capture", &buf);
+}
+
+static void put_completeness(struct facts *facts) {
+  const struct accounting *accounting = &facts->summary->accounting;
+  struct buf buf = {0};
+  buf_printf(&buf, "%s samples", report_keep_count(facts->content, accounting->sample_count));
+  if (accounting->sample_count)
+    buf_printf(&buf, " (%.2f%% reach the first frame)",
+               percent_of(accounting->complete_sample_count, accounting->sample_count));
+  buf_printf(&buf, ", %s waits", report_keep_count(facts->content, accounting->wait_count));
+  if (accounting->wait_count)
+    buf_printf(&buf, " (%.2f%%)",
+               percent_of(accounting->complete_wait_count, accounting->wait_count));
+  add(facts, "Stacks", &buf);
+}
+
+static void put_loss(struct facts *facts) {
+  const struct profile *profile = facts->profile;
+  struct buf buf = {0};
+  for (uint32_t i = 0; i < profile->counter_count; i++) {
+    if (strncmp(profile->counters[i].name, "lost.", 5))
+      continue;
+    buf_put_text(&buf, buf.length ? ", " : "");
+    report_put_clean(&buf, profile->counters[i].name + 5);
+    buf_printf(&buf, " %s", report_keep_count(facts->content, profile->counters[i].value));
+  }
+  if (!buf.length && !buf.failed)
+    buf_put_text(&buf, "not counted");
+  add(facts, "Lost", &buf);
+}
+
+static void put_bpf_cost(struct facts *facts, struct buf *buf) {
+  uint64_t bpf_ns = profile_counter(facts->profile, "cost.bpf_ns");
+  uint64_t runs = profile_counter(facts->profile, "cost.bpf_runs");
+  char time[UNITS_TEXT_BYTES], mean[UNITS_TEXT_BYTES];
+  if (runs == 0)
+    return;
+  buf_printf(buf, "BPF %s in %s runs (%s each", units_ns(time, bpf_ns),
+             report_keep_count(facts->content, runs), units_ns(mean, bpf_ns / runs));
+  if (facts->profile->duration_ns)
+    buf_printf(buf, ", %.2f%% of one CPU", percent_of(bpf_ns, facts->profile->duration_ns));
+  buf_put_text(buf, ")");
+}
+
+static void put_cost(struct facts *facts) {
+  const struct profile *profile = facts->profile;
+  char text[UNITS_TEXT_BYTES];
+  struct buf buf = {0};
+  uint64_t cpu_ns = profile_counter(profile, "cost.collector_cpu_ns");
+  uint64_t rss_bytes = profile_counter(profile, "cost.collector_rss_bytes");
+  uint64_t table_bytes = profile_counter(profile, "cost.table_bytes");
+  put_bpf_cost(facts, &buf);
+  if (cpu_ns) {
+    buf_printf(&buf, "%scollector %s", buf.length ? ", " : "", units_ns(text, cpu_ns));
+    if (profile->duration_ns)
+      buf_printf(&buf, " (%.2f%% of one CPU)", percent_of(cpu_ns, profile->duration_ns));
+  }
+  if (rss_bytes)
+    buf_printf(&buf, "%smemory %s", buf.length ? ", " : "", units_bytes(text, rss_bytes));
+  if (table_bytes)
+    buf_printf(&buf, "%stables %s", buf.length ? ", " : "", units_bytes(text, table_bytes));
+  add(facts, "Own cost", &buf);
+}
+
+void report_put_facts(struct report_content *content, const struct summary *summary) {
+  struct facts facts = {.content = content, .summary = summary, .profile = summary->profile};
+  put_target(&facts);
+  put_host(&facts);
+  put_capture(&facts);
+  put_completeness(&facts);
+  put_loss(&facts);
+  put_cost(&facts);
+}
