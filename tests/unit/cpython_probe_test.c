@@ -147,23 +147,42 @@ static const char moved_source[] =
     "               (long)Py_Version) & 1;\n"
     "}\n";
 
+static void build(const char *options, const char *program) {
+  char command[4 * PYTHON_PATH_BYTES];
+  snprintf(command, sizeof(command),
+           "gcc -x c -O2 -freorder-blocks-and-partition -falign-functions=64 %s -o '%s' -", options,
+           program);
+  FILE *compiler = popen(command, "w");
+  assert_non_null(compiler);
+  fputs(moved_source, compiler);
+  assert_int_equal(pclose(compiler), 0);
+}
+
+/* Exported and stripped, the moved part is found by the jumps, where the symbols had it. */
+static void expect_found_by_jumps(const char *options, const char *program) {
+  char stripped[PYTHON_PATH_BYTES], command[4 * PYTHON_PATH_BYTES];
+  struct cpython_binary binary, by_jumps;
+  build(options, program);
+  snprintf(stripped, sizeof(stripped), "%s/moved_stripped", scratch);
+  snprintf(command, sizeof(command), "strip --strip-all -o '%s' '%s'", stripped, program);
+  assert_int_equal(system(command), 0);
+  assert_int_equal(probe(&binary, program), 0);
+  assert_int_equal(probe(&by_jumps, stripped), 0);
+  assert_true(binary.eval_cold_bytes > 0);
+  assert_memory_equal(&binary, &by_jumps, sizeof(binary));
+}
+
 static void test_moved_part(void **state) {
   (void)state;
-  char program[PYTHON_PATH_BYTES], stripped[PYTHON_PATH_BYTES], command[4 * PYTHON_PATH_BYTES];
-  struct cpython_binary binary, by_jumps;
+  char program[PYTHON_PATH_BYTES];
+  struct cpython_binary binary;
   uint64_t vaddr, bytes;
   if (system("gcc --version >/dev/null 2>&1")) {
     print_message("no gcc on this machine\n");
     skip();
   }
   snprintf(program, sizeof(program), "%s/moved", scratch);
-  snprintf(stripped, sizeof(stripped), "%s/moved_stripped", scratch);
-  snprintf(command, sizeof(command),
-           "gcc -x c -O2 -freorder-blocks-and-partition -falign-functions=64 -o '%s' -", program);
-  FILE *compiler = popen(command, "w");
-  assert_non_null(compiler);
-  fputs(moved_source, compiler);
-  assert_int_equal(pclose(compiler), 0);
+  build("", program);
   symbol_of(program, "", "_PyEval_EvalFrameDefault.cold", &vaddr, &bytes);
   if (!bytes) {
     print_message("this gcc moves nothing\n");
@@ -177,21 +196,8 @@ static void test_moved_part(void **state) {
   symbol_of(program, "", "_PyRuntime", &vaddr, &bytes);
   assert_int_equal(binary.runtime_vaddr, vaddr);
   assert_int_equal(binary.runtime_bytes, bytes);
-
-  /* The same, exported and stripped. */
-  snprintf(
-      command, sizeof(command),
-      "gcc -x c -O2 -freorder-blocks-and-partition -falign-functions=64 -rdynamic -o '%s' - && "
-      "strip --strip-all -o '%s' '%s'",
-      program, stripped, program);
-  compiler = popen(command, "w");
-  assert_non_null(compiler);
-  fputs(moved_source, compiler);
-  assert_int_equal(pclose(compiler), 0);
-  assert_int_equal(probe(&binary, program), 0);
-  assert_int_equal(probe(&by_jumps, stripped), 0);
-  assert_true(binary.eval_cold_bytes > 0);
-  assert_memory_equal(&binary, &by_jumps, sizeof(binary));
+  expect_found_by_jumps("-rdynamic -Wl,--hash-style=gnu", program);
+  expect_found_by_jumps("-rdynamic -Wl,--hash-style=sysv", program);
 }
 
 /* ---- No interpreters ----------------------------------------------------------------------------

@@ -33,9 +33,9 @@
  * tests/unit/cpython_live_test.c counts all of this.
  *
  * GCC may move rare parts of the loop behind its symbol's end into NAME.cold with an FDE of its
- * own: 7.6-13.9 KB in Debian's static python3.11, 4-8 bytes in
- * shared builds of 3.11 and 3.12, none in the others looked at. Seen by nm, and where the symbols
- * were stripped by unwind/cpython_cold.c. */
+ * own: 7.6-13.9 KB in Debian's static python3.11, 4-8 bytes in shared builds of 3.11 and 3.12, none
+ * in the others looked at. Seen by nm, and where the symbols were stripped
+ * by unwind/cpython_cold.c. */
 
 /* What all of 3.8-3.13 share on 64-bit machines: PyBytesObject and PyASCIIObject up to `state`
  * (Include/cpython/bytesobject.h, Include/cpython/unicodeobject.h). PEP 623 took `wstr` and
