@@ -145,7 +145,7 @@ SUPPORT void resolve(struct opened *opened, uint64_t vaddr, struct seen *seen) {
 
 /* The address of a symbol by nm, which must have it. */
 SUPPORT uint64_t address_by_nm(const char *path, const char *name) {
-  char command[4096], line[128] = "";
+  char command[8192], line[128] = "";
   snprintf(command, sizeof(command), "nm '%s' | awk '$3 == \"%s\" { print $1 }'", path, name);
   FILE *in = popen(command, "r");
   assert_non_null(in);
