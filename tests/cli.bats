@@ -269,6 +269,10 @@ complete_bash() { # WORDS...: prints what is offered for the last one
   [ "$(complete_bash ragprof help fl)" = flame ]
   [ "$(complete_bash ragprof completion z)" = zsh ]
   [[ " $(complete_bash ragprof doctor -p '') " == *" $$ "* ]]
+  [[ " $(complete_bash ragprof attach '') " == *" $$ "* ]]
+  [ "$(complete_bash ragprof attach --dur)" = --duration ]
+  [[ " $(complete_bash ragprof run -- print) " == *" printf "* ]]
+  [ "$(complete_bash ragprof run -- cat one)" = one.ragprof ]
   [ -z "$(complete_bash ragprof report --top '')" ]
 }
 

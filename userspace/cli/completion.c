@@ -106,7 +106,13 @@ static void write_bash(FILE *out) {
         "  pids) words=$(cd /proc && echo [0-9]*) ;;\n"
         "  files) compopt -o filenames 2>/dev/null; mapfile -t COMPREPLY < <(compgen -f -- "
         "\"$current\"); return ;;\n"
-        "  programs) mapfile -t COMPREPLY < <(compgen -c -- \"$current\"); return ;;\n"
+        "  programs)\n"
+        "    case $3 in # behind the program's name come its own operands\n"
+        "    run | -*) mapfile -t COMPREPLY < <(compgen -c -- \"$current\") ;;\n"
+        "    *) compopt -o filenames 2>/dev/null; mapfile -t COMPREPLY < <(compgen -f -- "
+        "\"$current\") ;;\n"
+        "    esac\n"
+        "    return ;;\n"
         "  *) return ;;\n"
         "  esac\n"
         "  mapfile -t COMPREPLY < <(compgen -W \"$words\" -- \"$current\")\n"
@@ -131,7 +137,7 @@ static void write_bash(FILE *out) {
         "  elif [[ $current == -* ]]; then\n"
         "    _ragprof_offer \"words $(_ragprof_options \"$command\")\" \"$current\"\n"
         "  else\n"
-        "    _ragprof_offer \"$(_ragprof_operands \"$command\")\" \"$current\"\n"
+        "    _ragprof_offer \"$(_ragprof_operands \"$command\")\" \"$current\" \"$previous\"\n"
         "  fi\n"
         "}\n"
         "complete -F _ragprof ragprof\n",
@@ -153,19 +159,19 @@ static void zsh_text(FILE *out, const char *text) {
   }
 }
 
+/* With a value: -f+ takes it in the same word or the next, --format= with or without the '='. */
 static void zsh_option(FILE *out, const struct option_spec *option) {
-  fputs(" \\\n      ", out);
-  if (option->repeatable && option->short_name)
-    fprintf(out, "'*'{-%c,--%s}'", option->short_name, option->long_name);
-  else if (option->repeatable)
-    fprintf(out, "'*--%s", option->long_name);
+  const char *plus = option_takes_value(option) ? "+" : "";
+  const char *equals = option_takes_value(option) ? "=" : "";
+  fputs(" \\\n      '", out);
+  if (option->repeatable)
+    fputc('*', out);
   else if (option->short_name)
-    fprintf(out, "'(-%c --%s)'{-%c,--%s}'", option->short_name, option->long_name,
-            option->short_name, option->long_name);
+    fprintf(out, "(-%c --%s)", option->short_name, option->long_name);
+  if (option->short_name)
+    fprintf(out, "'{-%c%s,--%s%s}'", option->short_name, plus, option->long_name, equals);
   else
-    fprintf(out, "'--%s", option->long_name);
-  if (option_takes_value(option) && !option->short_name)
-    fputc('=', out);
+    fprintf(out, "--%s%s", option->long_name, equals);
   fputc('[', out);
   zsh_text(out, option->summary);
   fputc(']', out);
