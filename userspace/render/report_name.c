@@ -64,7 +64,7 @@ static bool follows_operator(const char *name, const char *at) {
 /* Whether the brackets at `at` belong to the name: those of operators, and the angle brackets with
  * which Rust and runtimes begin names or parts of them. */
 static bool is_part_of_name(const char *name, const char *at) {
-  if (starts_with(at, "(anonymous namespace)") || follows_operator(name, at))
+  if (follows_operator(name, at))
     return true;
   return *at == '<' && (at == name || at[-1] == ':' || at[-1] == '.');
 }
@@ -77,8 +77,31 @@ static bool ends_name(const char **end) {
   return !starts_with(*end, "::") && **end != '#' && **end != '}';
 }
 
+/* Parts of names that only say that something has no name of its own. */
+static size_t filler_bytes(const char *at) {
+  static const char *const fillers[] = {"(anonymous namespace)::", "{anonymous}::", "<locals>."};
+  for (size_t i = 0; i < sizeof(fillers) / sizeof(fillers[0]); i++)
+    if (starts_with(at, fillers[i]))
+      return strlen(fillers[i]);
+  return 0;
+}
+
+static void put_without_fillers(struct buf *kept, const char *name) {
+  while (*name) {
+    size_t filler = filler_bytes(name);
+    if (!filler)
+      buf_put(kept, name, 1);
+    name += filler ? filler : 1;
+  }
+}
+
 static void put_without_brackets(struct buf *kept, const char *name) {
   for (const char *at = name; *at;) {
+    size_t filler = filler_bytes(at);
+    if (filler) {
+      at += filler;
+      continue;
+    }
     const char *end = *at == '(' || *at == '<' ? skip_brackets(at) : NULL;
     if (!end) {
       buf_put(kept, at++, 1);
@@ -94,11 +117,10 @@ static void put_without_brackets(struct buf *kept, const char *name) {
 
 void report_put_short_name(struct buf *buf, const struct profile_function *function) {
   struct buf kept = {0};
-  if (function->kind != FRAME_NATIVE) {
-    report_put_clean(buf, function->name);
-    return;
-  }
-  put_without_brackets(&kept, function->name);
+  if (function->kind == FRAME_NATIVE)
+    put_without_brackets(&kept, function->name);
+  else
+    put_without_fillers(&kept, function->name);
   const char *text = buf_text(&kept);
   if (starts_with(text, "void ")) /* the return type of a template's instance */
     text += strlen("void ");

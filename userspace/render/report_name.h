@@ -14,7 +14,8 @@ void report_put_clean(struct buf *buf, const char *text);
 /* "python", "native", "kernel", "jit", "mark". */
 const char *report_kind_name(enum frame_kind kind);
 
-/* Appends the name without C++ parameter lists and template arguments; Python names as they are. */
+/* Appends the name without C++ parameter lists, template arguments and the parts that only say that
+ * something has no name ("<locals>."). */
 void report_put_short_name(struct buf *buf, const struct profile_function *function);
 
 /* Appends where a function stands: "vector_index.py:80", "libopenblas.so.0", "[kernel]". `line` 0:

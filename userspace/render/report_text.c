@@ -12,12 +12,13 @@
 #define DEFAULT_COLUMNS 100 /* when the width is unknown */
 #define LEAST_COLUMNS 60
 #define MOST_COLUMNS 200
-#define MARGIN 2      /* before every line but headings */
-#define GAP 2         /* between columns */
-#define LEAST_CELL 10 /* a name is not cut below this */
-#define LEAST_PATH 48 /* a path with less room goes below its row */
-#define PATH_INDENT 6 /* of such a path */
-#define PATH_LINES_MAX 3
+#define MARGIN 2       /* before every line but headings */
+#define GAP 2          /* between columns */
+#define PLACE_YIELD 12 /* by so much a place is cut shorter than a name */
+#define LEAST_CELL 10  /* a name is not cut below this */
+#define LEAST_PATH 48  /* a path with less room goes below its row */
+#define PATH_INDENT 6  /* of such a path */
+#define PATH_LINES_MAX 4
 #define STEPS_MAX 512
 
 #define ARROW " → "
@@ -272,15 +273,20 @@ static bool is_flexible(enum report_align align) {
   return align == REPORT_LEFT || align == REPORT_TAIL;
 }
 
-/* Takes what is too much from the widest names, column by column. */
+/* Takes what is too much from the widest names, column by column; places give way first. */
 static void shrink(struct layout *layout, const struct report_table *table, size_t used,
                    size_t width) {
   for (; used > width; used--) {
     uint32_t widest = REPORT_COLUMNS_MAX;
-    for (uint32_t i = 0; i < table->column_count; i++)
-      if (is_flexible(table->columns[i].align) && layout->columns[i] > LEAST_CELL &&
-          (widest == REPORT_COLUMNS_MAX || layout->columns[i] > layout->columns[widest]))
-        widest = i;
+    size_t most = 0;
+    for (uint32_t i = 0; i < table->column_count; i++) {
+      enum report_align align = table->columns[i].align;
+      size_t weight = layout->columns[i] + (align == REPORT_TAIL ? PLACE_YIELD : 0);
+      if (!is_flexible(align) || layout->columns[i] <= LEAST_CELL || weight <= most)
+        continue;
+      widest = i;
+      most = weight;
+    }
     if (widest == REPORT_COLUMNS_MAX)
       return;
     layout->columns[widest]--;

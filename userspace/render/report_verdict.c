@@ -98,14 +98,14 @@ static void put_time(struct verdict *verdict) {
   struct buf buf = {0};
   struct buf reasons = {0};
   put_reasons(&reasons, &verdict->summary->waits, total->wall_ns);
-  buf_printf(&buf, "on CPU %.1f%%, waiting %.1f%%", percent_of(total->on_cpu_ns, total->wall_ns),
+  buf_printf(&buf, "%s %s, %s in all: on CPU %.1f%%, waiting %.1f%%",
+             report_keep_count(verdict->content, accounting->thread_count),
+             accounting->thread_count == 1 ? "thread" : "threads", units_ns(time, total->wall_ns),
+             percent_of(total->on_cpu_ns, total->wall_ns),
              percent_of(total->blocked_ns, total->wall_ns));
   if (reasons.length)
     buf_printf(&buf, " (%s)", buf_text(&reasons));
-  buf_printf(&buf, ", run queue %.1f%% of the %s that %s %s",
-             percent_of(total->run_queue_ns, total->wall_ns), units_ns(time, total->wall_ns),
-             report_keep_count(verdict->content, accounting->thread_count),
-             accounting->thread_count == 1 ? "thread lived" : "threads lived in all");
+  buf_printf(&buf, ", run queue %.1f%%", percent_of(total->run_queue_ns, total->wall_ns));
   buf_fini(&reasons);
   add_line(verdict, "Time")->text = keep(verdict, &buf);
 }
@@ -123,9 +123,11 @@ static void put_hot_function(struct verdict *verdict) {
   if (place.length)
     buf_printf(&buf, " (%s)", buf_text(&place));
   buf_fini(&place);
-  buf_printf(&buf, ": %.1f%% of CPU time by itself, %.1f%% with all it calls",
-             percent_of(hot->self_ns, hotspots->total_ns),
-             percent_of(hot->total_ns, hotspots->total_ns));
+  double self_pct = percent_of(hot->self_ns, hotspots->total_ns);
+  double total_pct = percent_of(hot->total_ns, hotspots->total_ns);
+  buf_printf(&buf, ": %.1f%% of CPU time by itself", self_pct);
+  if (total_pct >= self_pct + 0.1)
+    buf_printf(&buf, ", %.1f%% with all it calls", total_pct);
   add_line(verdict, "Hot function")->text = keep(verdict, &buf);
 }
 
@@ -214,6 +216,15 @@ static void judge_file(struct verdict *verdict) {
   warn(verdict, &buf);
 }
 
+/* What share of all events of its kind is lost, for those that are counted on both sides. */
+static double lost_pct(const struct verdict *verdict, const struct profile_counter *counter) {
+  const struct accounting *accounting = &verdict->summary->accounting;
+  uint64_t seen = !strcmp(counter->name, "lost.samples") ? accounting->sample_count
+                  : !strcmp(counter->name, "lost.waits") ? accounting->wait_count
+                                                         : 0;
+  return seen ? 100.0 * (double)counter->value / ((double)counter->value + (double)seen) : 0;
+}
+
 static void judge_loss(struct verdict *verdict) {
   const struct profile *profile = verdict->profile;
   struct buf buf = {0};
@@ -224,6 +235,9 @@ static void judge_loss(struct verdict *verdict) {
     buf_put_text(&buf, buf.length ? ", " : "lost: ");
     buf_printf(&buf, "%s ", report_keep_count(verdict->content, counter->value));
     report_put_clean(&buf, counter->name + 5);
+    double pct = lost_pct(verdict, counter);
+    if (pct > 0)
+      buf_printf(&buf, " (%s)", report_keep_pct(verdict->content, pct));
   }
   if (buf.length)
     warn(verdict, &buf);
