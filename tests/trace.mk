@@ -16,25 +16,27 @@ FUZZ_FLAGS := -std=gnu11 -O1 -g -DFUZZING -fsanitize=fuzzer,address,undefined \
   -fno-sanitize-recover=all
 FUZZ_TRACE_SOURCES := tests/fuzz/fuzz_trace.c $(wildcard userspace/trace/*.c userspace/model/*.c) \
   $(addprefix userspace/base/,buf.c error.c hash.c units.c)
+TEST_NEEDS += $(B)/tests/fuzz/fuzz_trace $(B)/tests/fuzz/seeds/trace
 
-$(B)/fuzz/fuzz_trace: $(FUZZ_TRACE_SOURCES) $(wildcard userspace/trace/*.h userspace/model/*.h)
+$(B)/tests/fuzz/fuzz_trace: $(FUZZ_TRACE_SOURCES) $(wildcard userspace/trace/*.h userspace/model/*.h)
 	@mkdir -p $(@D)
-	$(CLANG) $(CPPFLAGS) $(FUZZ_FLAGS) -o $@ $(FUZZ_TRACE_SOURCES) -lzstd -lz
+	$(CLANG) $(CPPFLAGS) $(FUZZ_FLAGS) -o $@ $(FUZZ_TRACE_SOURCES) -lzstd -lz || \
+	  echo "no fuzzer: $(CLANG) lacks libFuzzer (libclang-rt-dev); its test will be skipped"
 
-$(B)/fuzz/make_trace_seeds: tests/fuzz/make_trace_seeds.c $(wildcard tests/unit/*.h) \
+$(B)/tests/fuzz/make_trace_seeds: tests/fuzz/make_trace_seeds.c $(wildcard tests/unit/*.h) \
   $(B)/libragprof_core.a
 	@mkdir -p $(@D)
 	$(CC) $(CPPFLAGS) -Itests/unit $(CFLAGS) $(WARNINGS) $(HARDENING) $(LDFLAGS) -o $@ $< \
 	  $(B)/libragprof_core.a $(LIBS)
 
-$(B)/fuzz/seeds/trace: $(B)/fuzz/make_trace_seeds
+$(B)/tests/fuzz/seeds/trace: $(B)/tests/fuzz/make_trace_seeds
 	@mkdir -p $@
 	$< $@
 	@touch $@
 
-fuzz-trace: $(B)/fuzz/fuzz_trace $(B)/fuzz/seeds/trace
-	@mkdir -p $(B)/fuzz/corpus/trace
-	$(B)/fuzz/fuzz_trace -max_total_time=$(FUZZ_SECONDS) -max_len=65536 -print_final_stats=1 \
-	  -artifact_prefix=$(B)/fuzz/ $(B)/fuzz/corpus/trace $(B)/fuzz/seeds/trace
+fuzz-trace: $(B)/tests/fuzz/fuzz_trace $(B)/tests/fuzz/seeds/trace
+	@mkdir -p $(B)/tests/fuzz/corpus/trace
+	$(B)/tests/fuzz/fuzz_trace -max_total_time=$(FUZZ_SECONDS) -max_len=65536 -print_final_stats=1 \
+	  -artifact_prefix=$(B)/tests/fuzz/ $(B)/tests/fuzz/corpus/trace $(B)/tests/fuzz/seeds/trace
 
 .PHONY: fuzz-trace

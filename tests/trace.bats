@@ -1,0 +1,83 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: GPL-2.0-or-later
+# The trace file against a second reader, written from docs/trace-format.md alone; and fuzzing.
+
+# shellcheck disable=SC2154 # status and output come from bats
+setup() {
+  cd "$BATS_TEST_DIRNAME/.."
+  build=${RAGPROF_BUILD:-$PWD/build}
+  ragprof=$build/ragprof
+  trace=$BATS_TEST_TMPDIR/t.ragprof
+  other=$BATS_TEST_TMPDIR/other.json
+  ours=$BATS_TEST_TMPDIR/ours.json
+}
+
+make_trace() {
+  [ -x "$build/workloads/make_trace" ] || skip "make_trace is not built (make test builds it)"
+  "$build/workloads/make_trace" "$trace" "$@"
+}
+
+needs() {
+  command -v "$1" >/dev/null || skip "$1 is not installed"
+}
+
+# A check on $other with jq, which sees $ours as $ours.
+holds() {
+  jq -e --slurpfile ours "$ours" '$ours[0] as $ours | '"$1" "$other" >/dev/null ||
+    { echo "does not hold: $1" && false; }
+}
+
+read_by_both() {
+  needs jq
+  python3 tests/trace_reader.py "$trace" >"$other"
+  "$ragprof" report --format json "$trace" >"$ours"
+}
+
+@test "a reader written from the document finds the known content" {
+  make_trace --samples 10000 --waits 2000 --threads 4 --depth 30
+  read_by_both
+  # the shares of the scenes, as tests/unit/synthetic.h states them
+  holds '.samples == 10000 and .waits == 2000'
+  holds '.leaves["sgemm_kernel_HASWELL"] == 3900'
+  holds '.leaves["KeywordIndex.score.<locals>.<genexpr>"] == 1200'
+  holds '.leaves["LazyCompile:*chunkText /srv/rag/chunk.js:12"] == 200'
+  holds '.first_sample[1][0] == "_start" and (.first_sample[1] | length) == 30'
+  # a thread's on-CPU time is its samples times the period of 99 Hz
+  holds '[.accounts[][2]] == [range(4) | 2500 * 10101010]'
+}
+
+@test "ragprof and that reader agree" {
+  make_trace --samples 5000 --waits 3000 --threads 3 --seed 7
+  read_by_both
+  holds '$ours.capture.samples.on_cpu == .samples and $ours.capture.waits.off_cpu == .waits'
+  holds '$ours.capture.lost.samples == .counters["lost.samples"]'
+  holds '($ours.threads | length) == (.threads | length)'
+  holds '($ours.capture.duration_s * 1e9 - (.facts["capture.duration_ns"] | tonumber) | fabs) < 1e6'
+  # wall times of the threads, in ms, whatever their order
+  holds '[[.accounts[][1] / 1e6] | sort, ([$ours.threads[].wall_ms] | sort)] | transpose
+         | all(.[0] - .[1] | fabs < 0.01)'
+}
+
+@test "the document's example is what it says" {
+  python3 - docs/trace-format.md "$trace" <<'PYTHON'
+import re, sys
+example = open(sys.argv[1], encoding="utf-8").read().split("```")[-2]
+octets = "".join(re.match(r"(?:[0-9a-f]{2} +)+", line).group() for line in example.split("\n") if line)
+open(sys.argv[2], "wb").write(bytes.fromhex(octets))
+PYTHON
+  [ "$(stat -c %s "$trace")" -eq $((16 + 24 + 18 + 24)) ]
+  read_by_both
+  holds '.samples == 1 and .waits == 0 and .first_sample == [1000, []]'
+  holds '.threads == {"1": [7, 7, 0, 0, "py"]}'
+  holds '$ours.capture.samples.on_cpu == 1 and $ours.capture.file.is_whole'
+  holds '[$ours.threads[] | .name, .pid, .tid] == ["py", 7, 7]'
+}
+
+@test "reading survives ten seconds of fuzzing" {
+  fuzzer=$build/tests/fuzz/fuzz_trace
+  [ -x "$fuzzer" ] || skip "fuzz_trace is not built: clang lacks libFuzzer (libclang-rt-dev)"
+  cd "$BATS_TEST_TMPDIR"
+  mkdir corpus
+  run "$fuzzer" -max_total_time=10 -max_len=65536 -rss_limit_mb=1024 corpus "$build/tests/fuzz/seeds/trace"
+  [ "$status" -eq 0 ] || { echo "${output: -3000}" && false; }
+}

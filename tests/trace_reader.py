@@ -1,0 +1,198 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""A reader of trace files, written from docs/trace-format.md alone: prints what a file holds as JSON,
+for tests to compare with what ragprof says."""
+
+import collections
+import ctypes
+import json
+import struct
+import sys
+import zlib
+
+REASONS = ("unknown,disk,futex,GIL,socket,timer,page fault,run queue,pipe,child,signal,stopped"
+           .split(","))
+
+
+class Fields:
+    """The varints of a body."""
+
+    def __init__(self, body):
+        self.body, self.at = body, 0
+
+    def take(self, count):
+        taken = self.body[self.at:self.at + count]
+        assert len(taken) == count, "a body is too short"
+        self.at += count
+        return taken
+
+    def varint(self):
+        value = shift = 0
+        while True:
+            byte = self.take(1)[0]
+            value |= (byte & 0x7F) << shift
+            shift += 7
+            if byte < 0x80:
+                return value
+
+    def zigzag(self):
+        value = self.varint()
+        return value // 2 if value % 2 == 0 else -(value + 1) // 2
+
+    def many(self, count):
+        return [self.varint() for _ in range(count)]
+
+
+def unpack(kind, payload, raw_bytes):
+    if kind == 3:
+        assert len(payload) == raw_bytes
+        return payload
+    raw = ctypes.create_string_buffer(raw_bytes)
+    decompress = ctypes.CDLL("libzstd.so.1").ZSTD_decompress
+    decompress.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_char_p, ctypes.c_size_t]
+    decompress.restype = ctypes.c_size_t
+    assert decompress(raw, raw_bytes, payload, len(payload)) == raw_bytes, "a chunk does not unpack"
+    return raw.raw
+
+
+def chunks(data):
+    """The raw bytes of every chunk."""
+    assert data[:8] == b"\x89RAGP\r\n\x1a", "no trace"
+    version, crc = struct.unpack_from("<II", data, 8)
+    assert version == 1 and crc == zlib.crc32(data[:12]), "a bad header"
+    at, expected = 16, 0
+    while True:
+        magic, kind, stored, raw_bytes, sequence, crc = struct.unpack_from("<4sIIIII", data, at)
+        payload = data[at + 24:at + 24 + stored]
+        assert magic == b"RPCK" and sequence == expected and len(payload) == stored
+        assert crc == zlib.crc32(payload, zlib.crc32(data[at:at + 20])), "a bad checksum"
+        at, expected = at + 24 + stored, expected + 1
+        if kind == 2:
+            assert at == len(data), "something follows the end"
+            return
+        yield unpack(kind, payload, raw_bytes)
+
+
+def records(raw):
+    fields = Fields(raw)
+    while fields.at < len(raw):
+        kind = fields.take(1)[0]
+        yield kind, fields.take(fields.varint())
+
+
+class Trace:
+    def __init__(self):
+        self.strings, self.modules, self.frames, self.nodes = [""], [None], [None], [None]
+        self.processes, self.threads, self.symbols, self.accounts = {}, {}, {}, {}
+        self.samples, self.waits, self.counters, self.facts = [], [], {}, {}
+        self.last_ns = 0
+
+    def read(self, data):
+        by_type = {1: self.string, 2: self.module, 3: self.frame, 4: self.node, 5: self.process,
+                   6: self.thread, 7: self.symbol, 8: self.sample, 9: self.wait, 10: self.account,
+                   11: self.counter, 12: self.meta}
+        for raw in chunks(data):
+            self.last_ns = 0
+            for kind, body in records(raw):
+                if kind in by_type:
+                    by_type[kind](Fields(body))
+
+    def string(self, fields):
+        self.strings.append(fields.body.decode("utf-8", "surrogateescape"))
+
+    def text(self, fields):
+        return self.strings[fields.varint()]
+
+    def module(self, fields):
+        path = self.text(fields)
+        self.modules.append((path, fields.take(fields.varint()).hex()))
+
+    def frame(self, fields):
+        kind, flags, module, address = fields.many(4)
+        function, file = self.text(fields), self.text(fields)
+        line, first_line = fields.many(2)
+        self.frames.append((kind, flags, self.modules[module], address, function, file, line, first_line))
+
+    def node(self, fields):
+        back, frame = fields.many(2)
+        self.nodes.append((len(self.nodes) - back, frame))
+
+    def process(self, fields):
+        pid, parent, start_ns, end_ns = fields.many(4)
+        self.processes[pid] = (parent, start_ns, end_ns, self.text(fields), self.text(fields),
+                               self.text(fields))
+
+    def thread(self, fields):
+        thread, pid, tid, start_ns, end_ns = fields.many(5)
+        self.threads[thread] = (pid, tid, start_ns, end_ns, self.text(fields))
+
+    def symbol(self, fields):
+        frame, depth = fields.many(2)
+        self.symbols.setdefault(frame, {})[depth] = (self.text(fields), self.text(fields))
+
+    def time(self, fields):
+        self.last_ns += fields.zigzag()
+        return self.last_ns
+
+    def sample(self, fields):
+        self.samples.append((self.time(fields), *fields.many(2)))
+
+    def wait(self, fields):
+        start_ns = self.time(fields)
+        thread, node, reason, count, blocked_ns, run_queue_ns = fields.many(6)
+        span_ns = blocked_ns + run_queue_ns + fields.zigzag()
+        max_ns = span_ns + fields.zigzag()
+        self.waits.append((start_ns, span_ns, blocked_ns, run_queue_ns, max_ns, count, thread, node,
+                           REASONS[reason], *fields.many(2)))
+
+    def account(self, fields):
+        thread, *rest = fields.many(8)
+        self.accounts[thread] = rest
+
+    def counter(self, fields):
+        name = self.text(fields)
+        self.counters[name] = fields.varint()
+
+    def meta(self, fields):
+        name = self.text(fields)
+        self.facts[name] = self.text(fields)
+
+    def functions_of(self, frame):
+        """The functions of a frame, the root side first."""
+        by_depth = self.symbols.get(frame)
+        if by_depth:
+            return [by_depth[depth][0] for depth in sorted(by_depth, reverse=True)]
+        return [self.frames[frame][4] or "[unknown]"]
+
+    def stack(self, node):
+        names = []
+        while node:
+            node, frame = self.nodes[node]
+            names = self.functions_of(frame) + names
+        return names
+
+
+def main():
+    trace = Trace()
+    with open(sys.argv[1], "rb") as file:
+        trace.read(file.read())
+    leaves = collections.Counter(trace.stack(node)[-1] if node else "" for _, _, node in trace.samples)
+    reasons = collections.Counter()
+    for wait in trace.waits:
+        reasons[wait[8]] += wait[2] + wait[3]
+    json.dump({
+        "samples": len(trace.samples),
+        "waits": len(trace.waits),
+        "threads": {thread: list(of) for thread, of in trace.threads.items()},
+        "processes": {pid: list(of) for pid, of in trace.processes.items()},
+        "accounts": trace.accounts,
+        "counters": trace.counters,
+        "facts": trace.facts,
+        "leaves": leaves,
+        "waiting_ns": reasons,
+        "first_sample": [trace.samples[0][0], trace.stack(trace.samples[0][2])] if trace.samples else None,
+    }, sys.stdout)
+
+
+if __name__ == "__main__":
+    main()
