@@ -7,10 +7,13 @@ import threading
 
 from corpus import tokenize
 
+COMMON_SHARE = 0.1  # words in more documents than this say nothing, and cost most
+
 
 class KeywordIndex:
-    def __init__(self, path):
+    def __init__(self, path, common_words):
         self._path = path
+        self._common_words = common_words
         self._local = threading.local()
 
     @classmethod
@@ -21,8 +24,13 @@ class KeywordIndex:
             connection.executemany(
                 "INSERT INTO passages(rowid, body) VALUES (?, ?)", enumerate(texts, start=1)
             )
+            connection.execute("CREATE VIRTUAL TABLE words USING fts5vocab(passages, row)")
+        common = connection.execute(
+            "SELECT term FROM words WHERE doc > ?", (COMMON_SHARE * len(texts),)
+        )
+        common_words = frozenset(term for (term,) in common)
         connection.close()
-        return cls(path)
+        return cls(path, common_words)
 
     def _connection(self):
         if not hasattr(self._local, "connection"):
@@ -31,15 +39,12 @@ class KeywordIndex:
 
     def search_keywords(self, text, limit=40):
         """The `limit` best (document, score), better scores higher."""
-        words = sorted(set(tokenize(text)) - STOP_WORDS)
+        words = sorted(set(tokenize(text)) - self._common_words)
         if not words:
             return []
         rows = self._connection().execute(
-            "SELECT rowid, -bm25(passages) FROM passages WHERE passages MATCH ?"
-            " ORDER BY bm25(passages) LIMIT ?",
+            "SELECT rowid, -rank FROM passages WHERE passages MATCH ? ORDER BY rank LIMIT ?",
             (" OR ".join(words), limit),
         )
         return [(row - 1, score) for row, score in rows]
 
-
-STOP_WORDS = frozenset("a an and does how in is it need of the to what when where why with".split())
