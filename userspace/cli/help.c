@@ -10,6 +10,7 @@
 #include "cli/arguments.h"
 #include "commit.h"
 #include "render/render.h"
+#include "unwind/cpython.h"
 
 #define TEXT_COLUMNS 96
 #define LABEL_COLUMNS 28
@@ -131,6 +132,17 @@ static void write_formats(FILE *out, const char *label, const struct render_form
   fputc('\n', out);
 }
 
+static void write_pythons(FILE *out) {
+  const char *separator = "";
+  fprintf(out, "%-12s", "CPython");
+  for (uint32_t version = 0x0300; version <= 0x03ff; version++)
+    if (cpython_offsets(version)) {
+      fprintf(out, "%s%u.%u", separator, version >> 8, version & 0xff);
+      separator = ", ";
+    }
+  fputc('\n', out);
+}
+
 void help_version(FILE *out) {
   fprintf(out, "ragprof %s\n", RAGPROF_VERSION);
   fprintf(out, "%-12s%s\n", "commit", RAGPROF_COMMIT);
@@ -138,6 +150,7 @@ void help_version(FILE *out) {
   fprintf(out, "%-12s%d.%d\n", "elfutils", _ELFUTILS_VERSION / 1000, _ELFUTILS_VERSION % 1000);
   fprintf(out, "%-12s%s\n", "zstd", ZSTD_versionString());
   fprintf(out, "%-12s%d\n", "trace", TRACE_VERSION);
+  write_pythons(out);
   write_formats(out, "report", report_formats);
   write_formats(out, "flame", flame_formats);
 }
