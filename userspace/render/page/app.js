@@ -28,7 +28,7 @@ class App {
     this.callees = new FlameGraph(byId('callees'), this.colors, events);
     this.callees.isRootBelow = false;
     this.timeline = new Timeline(byId('timeline'), byId('peak'), this.colors,
-      range => this.change({ range }));
+      range => this.onBrush(range));
     this.table = new FunctionTable(byId('functions'), byId('table-note'), this.colors, fn => this.pick(fn));
     this.threads = new ThreadFilter(this.profile, byId('thread'), byId('thread-list'), this.colors,
       thread => this.change({ thread }));
@@ -55,6 +55,20 @@ class App {
       this.applyTheme();
       this.showAll();
     });
+  }
+
+  /* The brush moves at the pace of the pointer; what it selects follows at the pace of its sums. */
+  onBrush(range) {
+    clearTimeout(this.brushTimer);
+    const update = () => {
+      const began = performance.now();
+      this.change({ range });
+      this.brushMs = performance.now() - began;
+    };
+    if (!(this.brushMs > 30))
+      update();
+    else
+      this.brushTimer = setTimeout(update, Math.min(this.brushMs, 150));
   }
 
   restore() {

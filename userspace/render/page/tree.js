@@ -43,6 +43,35 @@ function isInterpreter(profile, fn) {
   return /^(python[0-9.]*|libpython[0-9.]+.*)$/.test(module);
 }
 
+/* Numbers pairs of parent and function: a hash table over typed arrays, as a Map of a million keys
+ * takes seconds. */
+class NodeTable {
+  constructor(most) {
+    this.parent = new Int32Array(most + 1);
+    this.fn = new Int32Array(most + 1);
+    this.first = new Int32Array(most + 1);
+    this.count = 0;
+    this.mask = 2 ** Math.ceil(Math.log2(most + 2) + 1) - 1;
+    this.slots = new Int32Array(this.mask + 1).fill(-1);
+  }
+
+  child(parent, fn, first) {
+    const mixed = Math.imul(parent, 0x9e3779b1) ^ Math.imul(fn + 1, 0x85ebca77);
+    let at = Math.imul(mixed ^ mixed >>> 15, 0x2c1b3c6d) >>> 4 & this.mask;
+    for (; this.slots[at] >= 0; at = at + 1 & this.mask) {
+      const node = this.slots[at];
+      if (this.parent[node] === parent && this.fn[node] === fn)
+        return node;
+    }
+    const made = this.count++;
+    this.slots[at] = made;
+    this.parent[made] = parent;
+    this.fn[made] = fn;
+    this.first[made] = first;
+    return made;
+  }
+}
+
 /* The merged tree: node 0 is the root of all threads. */
 class MergedTree {
   constructor(profile, isCompact) {
@@ -57,20 +86,9 @@ class MergedTree {
 
   build() {
     const profile = this.profile;
-    const nodes = { parent: [-1], fn: [-1], first: [0] };
-    const known = new Map();
-    const child = (parent, fn, first) => {
-      const key = parent * (profile.functionCount + 1) + fn;
-      let node = known.get(key);
-      if (node === undefined) {
-        node = nodes.parent.length;
-        known.set(key, node);
-        nodes.parent.push(parent);
-        nodes.fn.push(fn);
-        nodes.first.push(first);
-      }
-      return node;
-    };
+    const nodes = new NodeTable(profile.nodeCount + profile.streamCount);
+    nodes.child(-1, -1, 0);
+    const child = (parent, fn, first) => nodes.child(parent, fn, first);
     this.nodeOf = new Int32Array(profile.nodeCount);
     for (let i = 1; i < profile.nodeCount; i++) {
       const parent = this.nodeOf[profile.nodeParent[i]];
@@ -87,9 +105,9 @@ class MergedTree {
   }
 
   finish(nodes) {
-    this.parent = Int32Array.from(nodes.parent);
-    this.fn = Int32Array.from(nodes.fn);
-    this.first = Int32Array.from(nodes.first);
+    this.parent = nodes.parent.slice(0, nodes.count);
+    this.fn = nodes.fn.slice(0, nodes.count);
+    this.first = nodes.first.slice(0, nodes.count);
     const { start, list } = linkChildren(this.parent);
     this.childStart = start;
     this.childList = list;
