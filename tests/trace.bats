@@ -2,9 +2,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # The trace file against a second reader, written from docs/trace-format.md alone; and fuzzing.
 
-# shellcheck disable=SC2154 # status and output come from bats
+# shellcheck disable=SC2154,SC2016 # status and output come from bats; $ours is for jq
 setup() {
-  cd "$BATS_TEST_DIRNAME/.."
+  cd "$BATS_TEST_DIRNAME/.." || return
   build=${RAGPROF_BUILD:-$PWD/build}
   ragprof=$build/ragprof
   trace=$BATS_TEST_TMPDIR/t.ragprof

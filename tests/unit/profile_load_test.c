@@ -324,8 +324,8 @@ static void events_are_in_order_of_time(void **state) {
     assert_int_equal(profile->samples[i].time_ns, sorted_ns[i]);
     assert_int_equal(profile->waits[i].start_ns, sorted_ns[i]);
   }
-  assert_int_equal(profile->samples[1].thread, 0); /* of equal times, the lower thread */
-  assert_int_equal(profile->samples[2].thread, 1);
+  assert_int_equal(profile->samples[1].thread, 1); /* of equal times, the first in the file */
+  assert_int_equal(profile->samples[2].thread, 0);
   assert_int_equal(profile->waits[5].waker, PROFILE_NONE);
   assert_int_equal(profile->waits[0].waker, 0);
 }

@@ -4,6 +4,7 @@
 #include "model/profile.h"
 
 #include <errno.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -32,34 +33,90 @@ static int take_32(struct buf *buf, size_t item_bytes, void *array, uint32_t *co
 
 /* ---- Order of time --------------------------------------------------------------------------- */
 
-static int compare_samples(const void *a, const void *b) {
-  const struct profile_sample *left = a, *right = b;
-  if (left->time_ns != right->time_ns)
-    return left->time_ns < right->time_ns ? -1 : 1;
-  if (left->thread != right->thread)
-    return left->thread < right->thread ? -1 : 1;
-  return left->node < right->node ? -1 : left->node > right->node;
-}
+struct moment {
+  uint64_t time_ns;
+  size_t index;
+};
 
-static int compare_waits(const void *a, const void *b) {
-  const struct profile_wait *left = a, *right = b;
-  if (left->start_ns != right->start_ns)
-    return left->start_ns < right->start_ns ? -1 : 1;
-  if (left->thread != right->thread)
-    return left->thread < right->thread ? -1 : 1;
-  return left->node < right->node ? -1 : left->node > right->node;
-}
+#define DIGIT_BITS 11
+#define DIGITS (1u << DIGIT_BITS)
 
-/* Captures are nearly in order, often quite. */
-static void sort(void *items, size_t count, size_t bytes,
-                 int (*compare)(const void *, const void *)) {
-  const char *at = items;
-  for (size_t i = 1; i < count; i++, at += bytes) {
-    if (compare(at, at + bytes) > 0) {
-      qsort(items, count, bytes, compare);
-      return;
-    }
+/* One pass of a radix sort: `from` to `to`, in order of the digit at `shift`, stable. */
+static void sort_by_digit(const struct moment *from, struct moment *to, size_t count,
+                          unsigned shift) {
+  size_t starts[DIGITS] = {0};
+  size_t sum = 0;
+  for (size_t i = 0; i < count; i++)
+    starts[from[i].time_ns >> shift & (DIGITS - 1)]++;
+  for (size_t digit = 0; digit < DIGITS; digit++) {
+    size_t here = starts[digit];
+    starts[digit] = sum;
+    sum += here;
   }
+  for (size_t i = 0; i < count; i++)
+    to[starts[from[i].time_ns >> shift & (DIGITS - 1)]++] = from[i];
+}
+
+/* Fills `moments` from items that begin with their time. False: they are in order already. */
+static bool read_moments(struct moment *moments, const char *items, size_t count, size_t bytes,
+                         uint64_t *max_ns) {
+  bool is_sorted = true;
+  *max_ns = 0;
+  for (size_t i = 0; i < count; i++) {
+    moments[i].index = i;
+    memcpy(&moments[i].time_ns, items + i * bytes, sizeof(uint64_t));
+    is_sorted = is_sorted && moments[i].time_ns >= *max_ns;
+    if (*max_ns < moments[i].time_ns)
+      *max_ns = moments[i].time_ns;
+  }
+  return !is_sorted;
+}
+
+/* Sorts items that begin with their time; equal times stay in the order of the file. Returns the
+ * sorted items, which may be a new array (then the old one is freed). NULL: out of memory, and the
+ * old array is as it was. */
+static void *sort_by_time(void *items, size_t count, size_t bytes) {
+  struct moment *moments = calloc(count + 1, 2 * sizeof(*moments));
+  if (!moments)
+    return NULL;
+  struct moment *from = moments, *to = moments + count;
+  uint64_t max_ns;
+  char *sorted = items;
+  if (read_moments(moments, items, count, bytes, &max_ns)) {
+    for (unsigned shift = 0; shift < 64 && max_ns >> shift; shift += DIGIT_BITS) {
+      sort_by_digit(from, to, count, shift);
+      struct moment *swap = from;
+      from = to;
+      to = swap;
+    }
+    sorted = malloc(count * bytes);
+    for (size_t i = 0; sorted && i < count; i++)
+      memcpy(sorted + i * bytes, (char *)items + from[i].index * bytes, bytes);
+    if (sorted)
+      free(items);
+  }
+  free(moments);
+  return sorted;
+}
+
+_Static_assert(!offsetof(struct profile_sample, time_ns) &&
+                   !offsetof(struct profile_wait, start_ns),
+               "sort_by_time reads the time there");
+
+static int sort_events(struct profile *profile) {
+  void *sorted = profile->samples;
+  if (profile->sample_count)
+    sorted = sort_by_time(sorted, profile->sample_count, sizeof(*profile->samples));
+  if (profile->sample_count && !sorted)
+    return error_set(ENOMEM, "out of memory");
+  profile->samples = sorted;
+  sorted = profile->waits;
+  if (profile->wait_count)
+    sorted = sort_by_time(sorted, profile->wait_count, sizeof(*profile->waits));
+  if (profile->wait_count && !sorted)
+    return error_set(ENOMEM, "out of memory");
+  profile->waits = sorted;
+  return 0;
 }
 
 /* ---- Times and weights ----------------------------------------------------------------------- */
@@ -134,9 +191,7 @@ static int assemble(struct profile *profile, struct loader *loader) {
   set_duration(profile, loader->last_ns);
   set_lifetimes(profile);
   set_weights(profile);
-  sort(profile->samples, profile->sample_count, sizeof(*profile->samples), compare_samples);
-  sort(profile->waits, profile->wait_count, sizeof(*profile->waits), compare_waits);
-  return 0;
+  return sort_events(profile);
 }
 
 static struct profile *new_profile(void) {

@@ -22,7 +22,7 @@ struct profile_frame {
   uint32_t line;        /* current line, 0 unknown */
   uint32_t first_line;  /* of the function, 0 unknown */
   enum frame_kind kind;
-  uint32_t flags;    /* enum frame_flag */
+  uint32_t flags;       /* enum frame_flag */
   uint32_t function_id; /* equal for frames of the same function (kind, name, file, module),
                            whatever the line: indexes profile.functions */
 };
@@ -118,7 +118,7 @@ struct profile {
   uint32_t counter_count;
   uint64_t duration_ns;
   uint32_t frequency_hz;
-  struct trace_status status; /* whether the file was whole */
+  struct trace_status status;    /* whether the file was whole */
   struct profile_memory *memory; /* owns the strings */
 };
 

@@ -83,15 +83,30 @@ static ssize_t source_read(struct source *source, uint8_t *to, size_t bytes) {
 
 /* ---- Records --------------------------------------------------------------------------------- */
 
+/* Most numbers are small, and a trace has millions. */
+static inline uint64_t read_u64(struct cursor *cursor) {
+  size_t left = cursor_left(cursor);
+  const uint8_t *at = cursor->at;
+  if (!cursor->failed && left >= 1 && at[0] < 0x80) {
+    cursor->at += 1;
+    return at[0];
+  }
+  if (!cursor->failed && left >= 2 && at[1] < 0x80) {
+    cursor->at += 2;
+    return (at[0] & 0x7f) | (uint64_t)at[1] << 7;
+  }
+  return cursor_varint(cursor);
+}
+
 static uint32_t read_u32(struct cursor *cursor) {
-  uint64_t value = cursor_varint(cursor);
+  uint64_t value = read_u64(cursor);
   if (value > UINT32_MAX)
     cursor->failed = true;
   return (uint32_t)value;
 }
 
 static uint64_t read_time(struct cursor *cursor) {
-  uint64_t ns = cursor_varint(cursor);
+  uint64_t ns = read_u64(cursor);
   if (ns > FORMAT_TIME_NS_MAX)
     cursor->failed = true;
   return ns;
@@ -175,7 +190,7 @@ static int read_frame(struct reader *reader, struct cursor *cursor) {
     cursor->failed = true;
   frame.flags = read_u32(cursor);
   frame.module = read_id(reader, cursor, reader->module_count);
-  frame.address = cursor_varint(cursor);
+  frame.address = read_u64(cursor);
   frame.function = read_id(reader, cursor, reader->string_count);
   frame.file = read_id(reader, cursor, reader->string_count);
   frame.line = read_u32(cursor);
@@ -248,7 +263,7 @@ static int read_symbol(struct reader *reader, struct cursor *cursor) {
 }
 
 static uint64_t read_event_time(struct reader *reader, struct cursor *cursor) {
-  reader->last_ns += format_unzigzag(cursor_varint(cursor));
+  reader->last_ns += format_unzigzag(read_u64(cursor));
   if (reader->last_ns > FORMAT_TIME_NS_MAX)
     cursor->failed = true;
   return reader->last_ns;
@@ -267,11 +282,11 @@ static int read_wait(struct reader *reader, struct cursor *cursor) {
   wait.thread = read_thread(reader, cursor);
   wait.node = read_id(reader, cursor, reader->node_count);
   wait.reason = read_u32(cursor);
-  wait.count = cursor_varint(cursor);
+  wait.count = read_u64(cursor);
   wait.blocked_ns = read_time(cursor);
   wait.run_queue_ns = read_time(cursor);
-  wait.span_ns = wait.blocked_ns + wait.run_queue_ns + format_unzigzag(cursor_varint(cursor));
-  wait.max_ns = wait.span_ns + format_unzigzag(cursor_varint(cursor));
+  wait.span_ns = wait.blocked_ns + wait.run_queue_ns + format_unzigzag(read_u64(cursor));
+  wait.max_ns = wait.span_ns + format_unzigzag(read_u64(cursor));
   wait.waker = read_id(reader, cursor, reader->thread_count);
   wait.waker_tid = read_u32(cursor);
   if ((unsigned)wait.reason >= WAIT_REASONS || !wait.count || wait.span_ns > FORMAT_TIME_NS_MAX ||
@@ -288,15 +303,15 @@ static int read_account(struct reader *reader, struct cursor *cursor) {
   account.on_cpu_ns = read_time(cursor);
   account.blocked_ns = read_time(cursor);
   account.run_queue_ns = read_time(cursor);
-  account.voluntary_switches = cursor_varint(cursor);
-  account.involuntary_switches = cursor_varint(cursor);
+  account.voluntary_switches = read_u64(cursor);
+  account.involuntary_switches = read_u64(cursor);
   int end = check(reader, cursor);
   return end ? end : VISIT(reader, account, &account);
 }
 
 static int read_counter(struct reader *reader, struct cursor *cursor) {
   const char *name = read_text(reader, cursor);
-  uint64_t value = cursor_varint(cursor);
+  uint64_t value = read_u64(cursor);
   int end = check(reader, cursor);
   return end ? end : VISIT(reader, counter, name, value);
 }
@@ -321,8 +336,8 @@ static int read_records(struct reader *reader, const uint8_t *raw, size_t bytes)
   struct cursor chunk = cursor_of(raw, bytes);
   reader->last_ns = 0;
   while (cursor_left(&chunk)) {
-    uint8_t type = cursor_u8(&chunk);
-    uint64_t body_bytes = cursor_varint(&chunk);
+    uint8_t type = *chunk.at++;
+    uint64_t body_bytes = read_u64(&chunk);
     const uint8_t *body = cursor_bytes(&chunk, body_bytes);
     if (chunk.failed)
       return damaged(reader, "a record is malformed");

@@ -26,9 +26,9 @@ struct trace_visitor {
 };
 
 struct trace_status {
-  bool complete;          /* the end mark was there */
-  uint64_t file_bytes;    /* size of the file */
-  uint64_t read_bytes;    /* bytes of whole, valid chunks */
+  bool complete;       /* the end mark was there */
+  uint64_t file_bytes; /* size of the file */
+  uint64_t read_bytes; /* bytes of whole, valid chunks */
   uint32_t chunk_count;
   const char *damage; /* why reading ended early, in words (static text); NULL when it did not */
 };

@@ -58,12 +58,12 @@ struct trace_module {
 
 struct trace_frame {
   enum frame_kind kind;
-  uint32_t flags;    /* enum frame_flag */
-  uint32_t module;   /* id; 0 for Python and marks */
-  uint64_t address;  /* native: virtual address in the ELF file; JIT: in the process; else 0 */
-  uint32_t function; /* string id; 0 until a trace_symbol names it */
-  uint32_t file;     /* string id or 0 */
-  uint32_t line;     /* current line, 0 unknown */
+  uint32_t flags;      /* enum frame_flag */
+  uint32_t module;     /* id; 0 for Python and marks */
+  uint64_t address;    /* native: virtual address in the ELF file; JIT: in the process; else 0 */
+  uint32_t function;   /* string id; 0 until a trace_symbol names it */
+  uint32_t file;       /* string id or 0 */
+  uint32_t line;       /* current line, 0 unknown */
   uint32_t first_line; /* Python: line of the function's definition, 0 unknown */
 };
 
@@ -122,7 +122,7 @@ struct trace_wait {
   uint64_t count;
   uint32_t thread;
   uint32_t node;
-  uint32_t waker; /* thread id of who woke it; 0 unknown, or the interrupt side, or a sum */
+  uint32_t waker;     /* thread id of who woke it; 0 unknown, or the interrupt side, or a sum */
   uint32_t waker_tid; /* the same as a TID, also for threads outside the target; 0 unknown */
   enum wait_reason reason;
 };
