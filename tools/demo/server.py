@@ -126,6 +126,14 @@ class QueryHandler(BaseHTTPRequestHandler):
         pass
 
 
+class QueryServer(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, request, client_address):
+        if not isinstance(sys.exc_info()[1], ConnectionError):  # a client that left is no error
+            super().handle_error(request, client_address)
+
+
 def start_llm(first_token_ms, token_ms):
     """Starts the language model's stand-in; returns its process and port."""
     stub = os.path.join(os.path.dirname(os.path.abspath(__file__)), "llm_stub.py")
@@ -157,8 +165,7 @@ def main():
         signal.signal(number, lambda *_: stop.set())
     llm, llm_port = start_llm(options.first_token_ms, options.token_ms)
     with tempfile.TemporaryDirectory(prefix="ragprof-demo-") as data_dir:
-        server = ThreadingHTTPServer(("127.0.0.1", options.port), QueryHandler)
-        server.daemon_threads = True
+        server = QueryServer(("127.0.0.1", options.port), QueryHandler)
         server.pipeline = RagPipeline(
             data_dir, options.documents, llm_port, options.cache_entries
         )
