@@ -5,6 +5,13 @@
 
 #include "unwind_row.h"
 
+struct {
+  __uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+  __uint(max_entries, SCRATCHES);
+  __type(key, __u32);
+  __type(value, struct event_raw);
+} raw_scratches __weak SEC(".maps");
+
 #define MAPPING_STEPS 17 /* 2^16 mappings */
 #define ROW_STEPS 9      /* rows that begin within one page of 256 bytes */
 
@@ -22,6 +29,7 @@ struct native_walk {
   __u32 base; /* frames[] before the native ones */
   __u32 end;  /* enum walk_end */
   __u32 is_return; /* ip is a return address: the call lies before it */
+  __u32 may_copy;  /* the rest of a stack may be copied out */
 };
 
 struct search {
@@ -191,15 +199,15 @@ static __always_inline long step_by_row(struct native_walk *w, struct unwind_row
 static __always_inline long walk_native_frame(__u32 i, struct native_walk *w) {
   if (i >= NATIVE_FRAMES_MAX)
     return end_native(w, WALK_TOO_DEEP);
-  if (!w->ip)
-    return end_native(w, WALK_NO_RULE);
+  if (!w->ip) /* a return address of 0: where the kernel or clone() put a thread's first frame */
+    return end_native(w, i ? WALK_ROOT : WALK_NO_RULE);
   __u64 pc = w->ip - w->is_return;
   w->scratch->stack.frames[(w->base + i) & FRAME_MASK] = pc;
   w->scratch->stack.native_count = i + 1;
   w->hash = hash_step(w->hash, pc);
   struct unwind_mapping *mapping = find_mapping(w, pc);
   if (!mapping)
-    return step_by_chain(w, WALK_NO_MAPPING);
+    return w->may_copy ? end_native(w, WALK_NO_MAPPING) : step_by_chain(w, WALK_NO_MAPPING);
   if (mapping->segment == SEGMENT_NONE)
     return step_by_chain(w, WALK_NO_RULE);
   return step_by_row(w, row_of(find_row(mapping, pc)), pc, i == 0);
@@ -219,9 +227,50 @@ static __always_inline void report_unmapped(__u32 tgid, __u64 pc) {
   bpf_ringbuf_output(&events, &event, sizeof(event), BPF_RB_FORCE_WAKEUP);
 }
 
+/* One page, or the rest of one, behind what was copied already. False: no further. */
+static __always_inline bool copy_page(struct event_raw *raw, struct task_struct *remote) {
+  __u64 at = raw->bytes, from = raw->sp + at, bytes = RAW_PAGE - (from & (RAW_PAGE - 1));
+  asm volatile("" : "+r"(at), "+r"(bytes));
+  if (at > RAW_BYTES_MAX - RAW_PAGE || bytes > RAW_PAGE)
+    return false;
+  if (read_user(raw->data + at, bytes, from, remote))
+    return false;
+  raw->bytes = at + bytes;
+  return true;
+}
+
+/* Copies the stack out from where the walk met a mapping that is not known yet. Such a stack has an
+ * id of its own: what is above is not in its hash. */
+static __always_inline void copy_rest(struct scratch *scratch, struct process_info *process,
+                                      struct native_walk *w, __u32 tgid, __u32 kind) {
+  struct event_raw *raw = bpf_map_lookup_elem(&raw_scratches, &kind);
+  if (!raw)
+    return;
+  __sync_fetch_and_add(&process->raw_budget, -1);
+  raw->type = EVENT_RAW;
+  raw->tgid = tgid;
+  raw->id = hash_step(scratch->stack.id, bpf_ktime_get_ns());
+  raw->ip = w->ip;
+  raw->sp = w->sp;
+  raw->bp = w->bp;
+  raw->is_return = w->is_return;
+  raw->bytes = 0;
+  for (int i = 0; i < RAW_BYTES_MAX / RAW_PAGE; i++)
+    if (!copy_page(raw, w->remote))
+      break;
+  __u64 bytes = raw->bytes;
+  if (bytes > RAW_BYTES_MAX)
+    bytes = RAW_BYTES_MAX;
+  if (bpf_ringbuf_output(&events, raw, __builtin_offsetof(struct event_raw, data) + bytes,
+                         BPF_RB_FORCE_WAKEUP))
+    return;
+  scratch->stack.raw = raw->id;
+  scratch->stack.id = raw->id;
+}
+
 static __always_inline void walk_native(struct scratch *scratch, struct process_info *process,
                                         struct user_registers *user, __u32 tgid,
-                                        struct task_struct *remote) {
+                                        struct task_struct *remote, __u32 kind) {
   __u32 zero = 0;
   struct native_walk w = {
       .ip = user->ip,
@@ -235,6 +284,7 @@ static __always_inline void walk_native(struct scratch *scratch, struct process_
       .hint = process->map_first,
       .base = scratch->stack.kernel_count,
       .remote = remote,
+      .may_copy = process->raw_budget,
   };
   if (!w.table || !user->ip)
     return;
@@ -245,7 +295,11 @@ static __always_inline void walk_native(struct scratch *scratch, struct process_
   scratch->stack.native_end = w.end;
   scratch->stack.id = hash_step(w.hash, w.end);
   __sync_fetch_and_add(&counters.native_end[w.end & 7], 1);
-  if (w.end == WALK_NO_MAPPING)
+  if (w.end != WALK_NO_MAPPING)
+    return;
+  if (w.may_copy)
+    copy_rest(scratch, process, &w, tgid, kind);
+  else
     report_unmapped(tgid, w.ip - w.is_return);
 }
 

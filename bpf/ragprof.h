@@ -123,7 +123,12 @@ struct process_info {
   __u32 python;     /* 1 + index in python_offsets[]; 0: no interpreter */
   __u64 python_runtime;     /* run-time address of _PyRuntime */
   __u64 python_runtime_end; /* a futex in between is the GIL's */
+  __u32 raw_budget; /* how many more stacks may be copied out where a mapping is not known yet */
+  __u32 pad;
 };
+
+/* What raw_budget begins with after an exec and after each change of the mappings. */
+#define RAW_BUDGET 64
 
 /* ---- Events -------------------------------------------------------------------------------------
  *
@@ -149,6 +154,10 @@ enum walk_end {
   WALK_NO_RULE = 5, /* no CFI, and the rbp chain leads nowhere */
 };
 
+/* Ids that are no hashes. */
+#define STACK_LOST 0
+#define STACK_STARTING 1 /* of a thread that has not run yet */
+
 #define KERNEL_FRAMES_MAX 127
 #define NATIVE_FRAMES_MAX 512
 #define PYTHON_FRAMES_MAX 384
@@ -167,7 +176,25 @@ struct event_stack {
   __u8 native_end; /* enum walk_end */
   __u8 python_end;
   __u32 pad;
+  __u64 raw; /* the event_raw that goes with it; 0: none */
   __u64 frames[STACK_FRAMES_MAX];
+};
+
+/* Precedes the event_stack of the same CPU and process that ended with WALK_NO_MAPPING: registers and
+ * stack memory from there on, so that user space can go on when it has read the new mappings. */
+#define RAW_BYTES_MAX (28 * 1024) /* a per-CPU value must stay below 32 KiB */
+#define RAW_PAGE 4096
+
+struct event_raw {
+  __u32 type;
+  __u32 tgid;
+  __u64 id; /* `raw` of the stack */
+  __u64 ip;
+  __u64 sp;
+  __u64 bp;
+  __u32 is_return;
+  __u32 bytes; /* of data, which is the memory from sp on */
+  __u8 data[RAW_BYTES_MAX];
 };
 
 /* A Python frame: code id, whether the native frame of the interpreter's loop ends with it, and the

@@ -53,7 +53,7 @@ static __always_inline __u64 publish_stack(struct scratch *scratch, __u32 tgid,
                                            const struct process_info *process) {
   struct event_stack *stack = &scratch->stack;
   __u64 id = stack->id;
-  if (bpf_map_lookup_elem(&known_stacks, &id))
+  if (!stack->raw && bpf_map_lookup_elem(&known_stacks, &id))
     return id;
   stack->type = EVENT_STACK;
   stack->tgid = tgid;
@@ -65,10 +65,11 @@ static __always_inline __u64 publish_stack(struct scratch *scratch, __u32 tgid,
   __u64 bytes = __builtin_offsetof(struct event_stack, frames) + count * 8;
   if (bpf_ringbuf_output(&events, stack, bytes, BPF_RB_NO_WAKEUP)) {
     COUNT(lost_stacks);
-    return 0;
+    return STACK_LOST;
   }
   __u8 known = 1;
-  bpf_map_update_elem(&known_stacks, &id, &known, 0);
+  if (!stack->raw)
+    bpf_map_update_elem(&known_stacks, &id, &known, 0);
   return id;
 }
 
@@ -87,15 +88,20 @@ static __always_inline __u64 collect_stack(struct scratch *scratch, struct proce
   stack->native_count = 0;
   stack->python_count = 0;
   stack->native_end = WALK_NONE;
+  stack->raw = 0;
   stack->python_end = WALK_NONE;
   stack->id = hash_step(hash_step(tgid, process->generation), stack->kernel_count);
   if (stack->kernel_count)
     bpf_loop(stack->kernel_count, hash_kernel_frame, &stack, 0);
-  walk_native(scratch, process, user, tgid, remote);
+  if (!BPF_CORE_READ(task, mm)) { /* exiting: there is no user side any more */
+    stack->native_end = WALK_ROOT;
+    return publish_stack(scratch, tgid, process);
+  }
+  walk_native(scratch, process, user, tgid, remote, kind);
   if (process->python)
     walk_python(scratch, process, task, tgid, remote, kind);
-  if (!stack->id)
-    stack->id = 1;
+  if (stack->id <= STACK_STARTING)
+    stack->id += STACK_STARTING + 1;
   return publish_stack(scratch, tgid, process);
 }
 

@@ -65,6 +65,7 @@ static __always_inline void watch_new(struct task_struct *task) {
   thread->start_ns = now_ns;
   thread->switched_out_ns = now_ns;
   thread->reason = REASON_RUN_QUEUE;
+  thread->stack = STACK_STARTING;
   emit_thread(task, thread, THREAD_NEW, now_ns);
 }
 
@@ -97,6 +98,7 @@ int BPF_PROG(on_exec, struct task_struct *task) {
   process->map_count = 0;
   process->python = 0;
   process->generation++;
+  process->raw_budget = RAW_BUDGET;
   emit_process(task, PROCESS_EXEC, 0, process->generation);
   return 0;
 }
@@ -110,8 +112,8 @@ int BPF_PROG(on_exit, struct task_struct *task) {
   emit_thread(task, thread, THREAD_EXIT, bpf_ktime_get_ns());
   bpf_task_storage_delete(&threads, task);
   if (!BPF_CORE_READ(task, signal, live.counter)) {
+    bpf_map_delete_elem(&processes, &tgid); /* first: no stack may follow the event */
     emit_process(task, PROCESS_EXIT, 0, 0);
-    bpf_map_delete_elem(&processes, &tgid);
   }
   return 0;
 }

@@ -3,6 +3,7 @@
 #include "capture/code.h"
 
 #include <errno.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/uio.h>
@@ -25,6 +26,7 @@ struct code {
   uint32_t file;
   uint32_t first_line;
   uint32_t flags; /* enum frame_flag */
+  bool is_shim;   /* no Python code stands behind it */
   uint32_t lines_bytes;
   uint8_t *lines;
 };
@@ -84,8 +86,8 @@ static void put_utf8(struct buf *buf, uint32_t c) {
   }
 }
 
-/* A str as CPython stores it (PEP 393: Latin-1, UCS-2 or UCS-4) as an interned UTF-8 string; `fallback`
- * when it could not be read. */
+/* A str as CPython stores it (PEP 393: Latin-1, UCS-2 or UCS-4) as an interned UTF-8 string;
+ * `fallback` when it could not be read. */
 static uint32_t put_text(struct code_store *store, const struct code_text *text,
                          const char *fallback) {
   struct buf utf8 = {0};
@@ -151,6 +153,7 @@ void code_store_add(struct code_store *store, const struct event_code *event, si
       .file = put_text(store, &event->file, "[unreadable file]"),
       .first_line = event->first_line,
       .flags = frame_flags(event->flags),
+      .is_shim = event->flags & CPYTHON_CODE_IS_SHIM,
   };
   take_lines(code, event, bytes - offsetof(struct event_code, lines));
   hash_put(&store->by_id, event->id, (uint32_t)store->count - 1);
@@ -166,6 +169,8 @@ uint32_t code_store_frame(struct code_store *store, uint32_t code_id, int32_t ad
   uint32_t *at = hash_get(&store->by_id, code_id);
   if (at) {
     const struct code *code = &store->codes[*at];
+    if (code->is_shim)
+      return 0;
     frame.flags = code->flags;
     frame.function = code->name;
     frame.file = code->file;

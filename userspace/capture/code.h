@@ -19,7 +19,7 @@ void code_store_free(struct code_store *store);
 void code_store_add(struct code_store *store, const struct event_code *event, size_t bytes);
 
 /* The trace frame of an instruction, `address` bytes into the code; a frame that says so when the
- * code object was lost. */
+ * code object was lost; 0 for one that the interpreter pushes for itself, which is not shown. */
 uint32_t code_store_frame(struct code_store *store, uint32_t code_id, int32_t address);
 
 #endif

@@ -87,7 +87,8 @@ static void put_cost(struct trace_writer *writer, const struct facts_end *end) {
   trace_put_counter(writer, "cost.bpf_runs", runs);
   struct rusage usage;
   if (!getrusage(RUSAGE_SELF, &usage)) {
-    trace_put_counter(writer, "cost.collector_cpu_ns", cpu_ns(&usage) - cpu_ns(end->usage_at_start));
+    trace_put_counter(writer, "cost.collector_cpu_ns",
+                      cpu_ns(&usage) - cpu_ns(end->usage_at_start));
     trace_put_counter(writer, "cost.collector_rss_bytes", (uint64_t)usage.ru_maxrss * 1024);
   }
   trace_put_counter(writer, "cost.table_bytes", end->table_bytes);

@@ -40,8 +40,7 @@ static int open_ring(struct watch_ring *ring, int cpu, int epoll_fd) {
   ring->fd = (int)syscall(SYS_perf_event_open, &attr, -1, cpu, -1, PERF_FLAG_FD_CLOEXEC);
   if (ring->fd < 0)
     return error_errno("cannot watch for new mappings on CPU %d", cpu);
-  void *page =
-      mmap(NULL, PAGE_BYTES + RING_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, ring->fd, 0);
+  void *page = mmap(NULL, PAGE_BYTES + RING_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, ring->fd, 0);
   if (page == MAP_FAILED)
     return error_errno("cannot map the records of CPU %d", cpu);
   ring->page = page;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Learns of new executable mappings (dlopen, exec) from the kernel's perf records, which cost nothing
- * while nothing is mapped. */
+/* Learns of new executable mappings (dlopen, exec) from the kernel's perf records, which cost
+ * nothing while nothing is mapped. */
 #ifndef RAGPROF_CAPTURE_MMAP_WATCH_H
 #define RAGPROF_CAPTURE_MMAP_WATCH_H
 

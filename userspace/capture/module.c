@@ -2,6 +2,7 @@
 /* Owns the registry of mapped ELF files. */
 #include "capture/module.h"
 
+#include <elf.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -130,9 +131,15 @@ static void compile_table(struct module_store *store, struct module *module) {
   table->row_count = 0;
 }
 
+static uint64_t read_entry(int fd) {
+  Elf64_Ehdr header;
+  return pread(fd, &header, sizeof(header), 0) == sizeof(header) ? header.e_entry : 0;
+}
+
 static void inspect(struct module_store *store, struct module *module) {
   ssize_t bytes = symbol_build_id(module->fd, module->build_id, sizeof(module->build_id));
   module->build_id_bytes = bytes > 0 ? (uint32_t)bytes : 0;
+  module->entry_vaddr = read_entry(module->fd);
   compile_table(store, module);
   int found = cpython_probe(&module->python, module->fd, module->path);
   module->has_python = found == 0;

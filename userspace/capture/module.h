@@ -22,6 +22,7 @@ struct module {
   uint8_t build_id[64];
   uint32_t build_id_bytes;
   struct unwind_table table; /* its rows are in the pieces only */
+  uint64_t entry_vaddr;      /* where the kernel or the dynamic linker starts it; 0 unknown */
   struct table_piece *pieces;
   uint32_t piece_count;
   bool has_python;

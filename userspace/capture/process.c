@@ -28,8 +28,8 @@ struct process_store {
   struct process **processes; /* also ended ones: they are reported at the end */
   size_t count;
   size_t capacity;
-  struct hash by_pid;                                 /* PID → index + 1; 0: ended */
-  uint32_t python_versions[PYTHON_VERSIONS_MAX];      /* by slot; 0: free */
+  struct hash by_pid;                            /* PID → index + 1; 0: ended */
+  uint32_t python_versions[PYTHON_VERSIONS_MAX]; /* by slot; 0: free */
 };
 
 static uint64_t now_ns(void) {
@@ -139,7 +139,7 @@ static int add_mapping(void *context, const struct maps_line *line) {
 
 /* Whether a known address range now holds something else. */
 static bool was_replaced(const struct process *process, const struct map_list *list) {
-  for (size_t old = 0, new = 0; old < process->mapping_count && new < list->count;) {
+  for (size_t old = 0, new = 0; old < process->mapping_count &&new < list->count;) {
     const struct mapping *a = &process->mappings[old], *b = &list->at[new];
     bool overlap = a->start < b->end && b->start < a->end;
     if (overlap && (a->module != b->module || a->start - a->offset != b->start - b->offset))
@@ -147,7 +147,7 @@ static bool was_replaced(const struct process *process, const struct map_list *l
     if (a->end <= b->end)
       old++;
     else
-      new++;
+      new ++;
   }
   return false;
 }
@@ -199,6 +199,21 @@ static size_t describe(const struct mapping *mapping, struct unwind_mapping *out
   return 1;
 }
 
+bool process_describe(const struct process *process, uint64_t address,
+                      struct unwind_mapping *entry) {
+  const struct mapping *mapping = process_find_mapping(process, address);
+  size_t most = mapping ? (mapping->module ? mapping->module->piece_count : 0) + 1 : 0;
+  struct unwind_mapping *entries = most ? calloc(most, sizeof(*entries)) : NULL;
+  size_t count = entries ? describe(mapping, entries) : 0;
+  bool found = false;
+  for (size_t i = 0; i < count && !found; i++) {
+    found = address >= entries[i].start && address < entries[i].end;
+    *entry = entries[i];
+  }
+  free(entries);
+  return found;
+}
+
 static struct map_region *make_region(struct process_store *store, const struct process *process) {
   size_t count = 0;
   for (size_t i = 0; i < process->mapping_count; i++)
@@ -228,6 +243,7 @@ static int enter(struct process_store *store, const struct process *process) {
       .python = process->python,
       .python_runtime = process->python ? runtime : 0,
       .python_runtime_end = process->python ? runtime + process->python_binary.runtime_bytes : 0,
+      .raw_budget = RAW_BUDGET,
   };
   if (bpf_map_update_elem(store->maps.processes_fd, &process->pid, &info, BPF_ANY))
     return error_errno("cannot watch process %u", process->pid);
@@ -280,8 +296,8 @@ static void find_python(struct process_store *store, struct process *process) {
     process->python_binary = module->python;
     process->python = python_slot(store, process, &module->python);
     uint32_t version = module->python.version, micro = module->python.micro;
-    int length = snprintf(process->runtime, sizeof(process->runtime), "python %u.%u",
-                          version >> 8, version & 0xff);
+    int length = snprintf(process->runtime, sizeof(process->runtime), "python %u.%u", version >> 8,
+                          version & 0xff);
     if (micro != UINT32_MAX)
       snprintf(process->runtime + length, sizeof(process->runtime) - (size_t)length, ".%u", micro);
     return;
@@ -373,8 +389,7 @@ struct process *process_store_fork(struct process_store *store, uint32_t parent_
   return process;
 }
 
-void process_store_exec(struct process_store *store, struct process *process,
-                        uint32_t generation) {
+void process_store_exec(struct process_store *store, struct process *process, uint32_t generation) {
   struct process_status status;
   process->generation = generation;
   process->mapping_count = 0;

@@ -34,14 +34,14 @@ struct process {
   uint32_t generation;
   uint32_t python; /* as in struct process_info */
   struct cpython_binary python_binary;
-  uint64_t python_bias; /* run-time address minus virtual address, of the interpreter's file */
+  uint64_t python_bias;     /* run-time address minus virtual address, of the interpreter's file */
   struct mapping *mappings; /* sorted */
   size_t mapping_count;
   struct map_region *region;
   uint64_t read_ns;     /* when the mappings were read last (CLOCK_MONOTONIC) */
   uint64_t patience_ns; /* how soon they may be read again: longer after each time in vain */
-  uint32_t jit_module; /* trace id of what its run-time compiled code is put under; 0: none yet */
-  bool is_target;      /* named by the user, not a child of one */
+  uint32_t jit_module;  /* trace id of what its run-time compiled code is put under; 0: none yet */
+  bool is_target;       /* named by the user, not a child of one */
 };
 
 struct process_store;
@@ -85,6 +85,10 @@ void process_store_end(struct process_store *store, struct process *process, uin
 
 /* The mapping that holds an address; NULL when none does. */
 const struct mapping *process_find_mapping(const struct process *process, uint64_t address);
+
+/* What BPF is told of the mapping at an address. False when no mapping holds it. */
+bool process_describe(const struct process *process, uint64_t address,
+                      struct unwind_mapping *entry);
 
 /* Gives back regions of the mapping table that no BPF program can be reading any more. */
 void process_store_reclaim(struct process_store *store, uint64_t now_ns);

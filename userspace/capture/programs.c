@@ -50,10 +50,11 @@ static int explain_load(int result) {
     return error_set(ENOTSUP, "this kernel has no type information (/sys/kernel/btf/vmlinux): "
                               "CONFIG_DEBUG_INFO_BTF is needed, see 'ragprof doctor'");
   if (result == -EPERM || result == -EACCES)
-    return error_set(EPERM, geteuid() ? "not allowed to load BPF programs: run with sudo, or give "
-                                        "CAP_BPF and CAP_PERFMON, see 'ragprof doctor'"
-                                      : "the kernel refused the BPF programs (a container without "
-                                        "CAP_BPF and CAP_PERFMON, or lockdown), see 'ragprof doctor'");
+    return error_set(EPERM, geteuid()
+                                ? "not allowed to load BPF programs: run with sudo, or give "
+                                  "CAP_BPF and CAP_PERFMON, see 'ragprof doctor'"
+                                : "the kernel refused the BPF programs (a container without "
+                                  "CAP_BPF and CAP_PERFMON, or lockdown), see 'ragprof doctor'");
   return error_set(-result, "the BPF programs do not load on this kernel (%s); -v shows why",
                    strerror(-result));
 }
@@ -165,8 +166,7 @@ static int attach_sampling(struct programs *programs) {
       return error_errno("cannot open the sampling event at %u Hz on CPU %d (see "
                          "kernel.perf_event_max_sample_rate)",
                          programs->frequency_hz, cpus[i]);
-    struct bpf_link *link =
-        bpf_program__attach_perf_event(programs->skeleton->progs.on_sample, fd);
+    struct bpf_link *link = bpf_program__attach_perf_event(programs->skeleton->progs.on_sample, fd);
     if (!link)
       close(fd);
     int result = keep_link(programs, link, "the sampling event");
@@ -227,8 +227,9 @@ int programs_report_threads(struct programs *programs, bool ending) {
   return result;
 }
 
-static void take_map(int fd, void (*callback)(void *context, const struct wait_key *key,
-                                              const struct wait_sum *sum),
+static void take_map(int fd,
+                     void (*callback)(void *context, const struct wait_key *key,
+                                      const struct wait_sum *sum),
                      void *context) {
   struct wait_key keys[TAKE_BATCH];
   struct wait_sum sums[TAKE_BATCH];
@@ -282,8 +283,7 @@ int programs_costs(const struct programs *programs, struct program_cost costs[PR
   bpf_object__for_each_program(program, programs->skeleton->obj) {
     struct bpf_prog_info info = {0};
     uint32_t bytes = sizeof(info);
-    if (count == PROGRAMS_MAX ||
-        bpf_obj_get_info_by_fd(bpf_program__fd(program), &info, &bytes))
+    if (count == PROGRAMS_MAX || bpf_obj_get_info_by_fd(bpf_program__fd(program), &info, &bytes))
       continue;
     costs[count++] = (struct program_cost){
         .name = bpf_program__name(program), .run_ns = info.run_time_ns, .runs = info.run_cnt};

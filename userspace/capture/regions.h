@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Hands out runs of the mapping table that BPF searches. A run is never rewritten while a program may
- * be reading it: what is released is handed out again only after a grace period. */
+/* Hands out runs of the mapping table that BPF searches. A run is never rewritten while a program
+ * may be reading it: what is released is handed out again only after a grace period. */
 #ifndef RAGPROF_CAPTURE_REGIONS_H
 #define RAGPROF_CAPTURE_REGIONS_H
 

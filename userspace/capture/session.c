@@ -26,8 +26,8 @@
 #include "capture/threads.h"
 
 #define POLL_MS 100
-#define TICK_NS (250 * NS_PER_MS)   /* sums of short waits */
-#define REPORT_NS (5 * NS_PER_S)    /* exact times of threads, whole chunk on disk */
+#define TICK_NS (250 * NS_PER_MS) /* sums of short waits */
+#define REPORT_NS (5 * NS_PER_S)  /* exact times of threads, whole chunk on disk */
 
 struct session {
   struct session_options options;
@@ -64,56 +64,56 @@ static uint64_t since_start(const struct session *session, uint64_t time_ns) {
 
 static void on_sample(struct session *session, const struct event_sample *event) {
   session->samples++;
-  trace_put_sample(session->writer,
-                   &(struct trace_sample){
-                       .time_ns = since_start(session, event->time_ns),
-                       .thread = thread_store_id(session->threads, event->tgid, event->tid),
-                       .node = stack_store_node(session->stacks, event->stack)});
+  trace_put_sample(
+      session->writer,
+      &(struct trace_sample){.time_ns = since_start(session, event->time_ns),
+                             .thread = thread_store_id(session->threads, event->tgid, event->tid),
+                             .node = stack_store_node(session->stacks, event->stack)});
 }
 
 static void on_wait(struct session *session, const struct event_wait *event) {
   uint64_t span_ns = event->blocked_ns + event->run_queue_ns;
-  trace_put_wait(session->writer,
-                 &(struct trace_wait){
-                     .start_ns = since_start(session, event->start_ns),
-                     .span_ns = span_ns,
-                     .blocked_ns = event->blocked_ns,
-                     .run_queue_ns = event->run_queue_ns,
-                     .max_ns = span_ns,
-                     .count = 1,
-                     .thread = thread_store_id(session->threads, event->tgid, event->tid),
-                     .node = stack_store_node(session->stacks, event->stack),
-                     .waker = thread_store_find(session->threads, event->waker_tid),
-                     .waker_tid = event->waker_tid,
-                     .reason = event->reason});
+  trace_put_wait(
+      session->writer,
+      &(struct trace_wait){.start_ns = since_start(session, event->start_ns),
+                           .span_ns = span_ns,
+                           .blocked_ns = event->blocked_ns,
+                           .run_queue_ns = event->run_queue_ns,
+                           .max_ns = span_ns,
+                           .count = 1,
+                           .thread = thread_store_id(session->threads, event->tgid, event->tid),
+                           .node = stack_store_node(session->stacks, event->stack),
+                           .waker = thread_store_find(session->threads, event->waker_tid),
+                           .waker_tid = event->waker_tid,
+                           .reason = event->reason});
 }
 
 static void on_wait_sum(void *context, const struct wait_key *key, const struct wait_sum *sum) {
   struct session *session = context;
   uint64_t start_ns = since_start(session, session->last_tick_ns);
-  trace_put_wait(session->writer,
-                 &(struct trace_wait){
-                     .start_ns = start_ns > TICK_NS ? start_ns - TICK_NS : 0,
-                     .span_ns = TICK_NS,
-                     .blocked_ns = sum->blocked_ns,
-                     .run_queue_ns = sum->run_queue_ns,
-                     .max_ns = sum->max_ns,
-                     .count = sum->count,
-                     .thread = thread_store_id(session->threads, key->tgid, key->tid),
-                     .node = stack_store_node(session->stacks, key->stack),
-                     .reason = key->reason});
+  trace_put_wait(
+      session->writer,
+      &(struct trace_wait){.start_ns = start_ns > TICK_NS ? start_ns - TICK_NS : 0,
+                           .span_ns = TICK_NS,
+                           .blocked_ns = sum->blocked_ns,
+                           .run_queue_ns = sum->run_queue_ns,
+                           .max_ns = sum->max_ns,
+                           .count = sum->count,
+                           .thread = thread_store_id(session->threads, key->tgid, key->tid),
+                           .node = stack_store_node(session->stacks, key->stack),
+                           .reason = key->reason});
 }
 
 static void put_process(struct session *session, const struct process *process) {
-  trace_put_process(session->writer,
-                    &(struct trace_process){.pid = process->pid,
-                                            .parent_pid = process->parent_pid,
-                                            .start_ns = process->start_ns,
-                                            .end_ns = process->end_ns,
-                                            .name = process->name,
-                                            .executable = process->executable ? process->executable
-                                                                              : "",
-                                            .runtime = process->runtime});
+  trace_put_process(
+      session->writer,
+      &(struct trace_process){.pid = process->pid,
+                              .parent_pid = process->parent_pid,
+                              .start_ns = process->start_ns,
+                              .end_ns = process->end_ns,
+                              .name = process->name,
+                              .executable = process->executable ? process->executable : "",
+                              .runtime = process->runtime});
 }
 
 static void on_process(struct session *session, const struct event_process *event) {
@@ -160,6 +160,7 @@ static int on_event(void *context, void *data, size_t bytes) {
       [EVENT_THREAD] = sizeof(struct event_thread),
       [EVENT_PROCESS] = sizeof(struct event_process),
       [EVENT_UNMAPPED] = sizeof(struct event_unmapped),
+      [EVENT_RAW] = offsetof(struct event_raw, data),
   };
   uint32_t type = bytes >= sizeof(type) ? *(uint32_t *)data : 0;
   if (type >= sizeof(sizes) / sizeof(sizes[0]) || bytes < sizes[type])
@@ -168,6 +169,9 @@ static int on_event(void *context, void *data, size_t bytes) {
   case EVENT_STACK:
     session->stacks_shipped++;
     stack_store_stack(session->stacks, data, bytes);
+    break;
+  case EVENT_RAW:
+    stack_store_raw(session->stacks, data, bytes);
     break;
   case EVENT_CODE:
     stack_store_code(session->stacks, data, bytes);
@@ -201,7 +205,8 @@ static int make_stores(struct session *session) {
   if (!result)
     result = process_store_new(&session->processes, session->modules, &maps);
   if (!result)
-    result = stack_store_new(&session->stacks, session->processes, session->writer);
+    result =
+        stack_store_new(&session->stacks, session->processes, session->tables, session->writer);
   if (!result)
     result = thread_store_new(&session->threads, session->writer);
   return result;
@@ -211,8 +216,7 @@ static int make_channels(struct session *session) {
   session->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
   if (session->epoll_fd < 0)
     return error_errno("epoll_create1");
-  session->ring =
-      ring_buffer__new(programs_events_fd(session->programs), on_event, session, NULL);
+  session->ring = ring_buffer__new(programs_events_fd(session->programs), on_event, session, NULL);
   if (!session->ring)
     return error_errno("cannot open the event buffer");
   struct epoll_event event = {.events = EPOLLIN};

@@ -21,7 +21,8 @@ struct session_options {
   bool overwrite;
 };
 
-/* Loads the BPF programs and creates the file. Nothing runs in the target's way yet. 0 or -errno. */
+/* Loads the BPF programs and creates the file. Nothing runs in the target's way yet. 0 or -errno.
+ */
 int session_prepare(struct session **out, const struct session_options *options);
 
 /* Adds a process, before session_activate; its children, too, when they are followed. */
@@ -32,7 +33,7 @@ int session_activate(struct session *session);
 
 /* Why a capture ended. */
 enum session_end {
-  SESSION_INTERRUPTED,   /* *stop was set */
+  SESSION_INTERRUPTED, /* *stop was set */
   SESSION_TIME_IS_UP,
   SESSION_TARGETS_EXITED,
   SESSION_FAILED, /* the file could not be written: error_text() */

@@ -11,8 +11,12 @@
 #include "base/error.h"
 #include "base/hash.h"
 #include "capture/code.h"
+#include "capture/resume.h"
 
-#define MARK_LOST "[stack lost]"
+#define MARK_LOST "[incomplete: the stack was lost]"
+#define NAME_STARTING "[thread starting]"
+#define MARK_PYTHON "[incomplete: Python frames missing]"
+#define ENTRY_BYTES 64 /* of _start, in executables and in the dynamic linker */
 
 /* Why a stack does not reach the thread's first frame, by enum walk_end. */
 static const char *const end_marks[] = {
@@ -23,24 +27,44 @@ static const char *const end_marks[] = {
     [WALK_NO_RULE] = "[incomplete: no unwind information]",
 };
 
+/* Work on one stack. */
+struct merge {
+  struct stack_store *store;
+  struct process *process;
+  const struct event_stack *event;
+  const __u64 *python;
+  __u64 native[NATIVE_FRAMES_MAX]; /* with those that a resumed walk added */
+  size_t native_count;
+  enum walk_end native_end;
+  uint32_t frames[STACK_FRAMES_MAX + NATIVE_FRAMES_MAX]; /* trace ids, from the leaf */
+  size_t count;
+};
+
 struct stack_store {
   struct process_store *processes;
   struct trace_writer *writer;
   struct code_store *codes;
-  struct hash nodes;        /* stack id → node */
-  struct hash native;       /* hash of module and address → index + 1 in unnamed */
+  struct resume_store *raws;
+  struct hash nodes;  /* stack id → node */
+  struct hash native; /* hash of module and address → index + 1 in unnamed */
   struct unnamed_frame *unnamed;
   size_t unnamed_count;
   size_t unnamed_capacity;
   struct stack_statistics statistics;
+  struct merge merge;
 };
 
 int stack_store_new(struct stack_store **out, struct process_store *processes,
-                    struct trace_writer *writer) {
+                    const struct table_store *tables, struct trace_writer *writer) {
   struct stack_store *store = calloc(1, sizeof(*store));
-  if (!store || code_store_new(&store->codes, writer)) {
-    free(store);
+  if (!store)
     return error_set(ENOMEM, "out of memory");
+  int result = code_store_new(&store->codes, writer);
+  if (!result)
+    result = resume_store_new(&store->raws, tables);
+  if (result) {
+    stack_store_free(store);
+    return result;
   }
   store->processes = processes;
   store->writer = writer;
@@ -52,6 +76,7 @@ void stack_store_free(struct stack_store *store) {
   if (!store)
     return;
   code_store_free(store->codes);
+  resume_store_free(store->raws);
   hash_fini(&store->nodes);
   hash_fini(&store->native);
   free(store->unnamed);
@@ -60,6 +85,10 @@ void stack_store_free(struct stack_store *store) {
 
 void stack_store_code(struct stack_store *store, const struct event_code *event, size_t bytes) {
   code_store_add(store->codes, event, bytes);
+}
+
+void stack_store_raw(struct stack_store *store, const struct event_raw *event, size_t bytes) {
+  resume_store_add(store->raws, event, bytes);
 }
 
 size_t stack_store_unnamed(const struct stack_store *store, const struct unnamed_frame **frames) {
@@ -116,12 +145,10 @@ static uint32_t jit_frame(struct stack_store *store, struct process *process, ui
   if (!process->jit_module) {
     char path[64];
     snprintf(path, sizeof(path), "[compiled at run time, PID %u]", process->pid);
-    process->jit_module =
-        trace_put_module(store->writer, &(struct trace_module){.path = path});
+    process->jit_module = trace_put_module(store->writer, &(struct trace_module){.path = path});
   }
   return unnamed_frame(
-      store,
-      (struct unnamed_frame){.kind = FRAME_JIT, .address = address, .pid = process->pid},
+      store, (struct unnamed_frame){.kind = FRAME_JIT, .address = address, .pid = process->pid},
       process->jit_module);
 }
 
@@ -147,20 +174,12 @@ static uint32_t mark_frame(struct stack_store *store, const char *text) {
 
 /* ---- merging ----
  *
- * A call of _PyEval_EvalFrameDefault runs one Python function (to 3.10) or a chain of them (3.11 and
- * later), which ends with a frame that is marked as its entry. So, from the leaf, each native frame
- * in that function stands for the Python frames up to the next entry. Where the numbers do not
- * match, the outermost ones are matched first: a loop that was just entered has no frame yet. */
-
-struct merge {
-  struct stack_store *store;
-  struct process *process;
-  const struct event_stack *event;
-  const __u64 *native;
-  const __u64 *python;
-  uint32_t frames[STACK_FRAMES_MAX + 1]; /* trace ids, from the leaf */
-  size_t count;
-};
+ * A call of _PyEval_EvalFrameDefault runs one Python function (to 3.10) or a chain of them (3.11
+ * and later), which ends with a frame that is marked as its entry. So, from the leaf, each native
+ * frame in that function stands for the Python frames up to the next entry. Where the numbers do
+ * not match, the outermost ones are matched first: a loop that was just entered has no frame yet. A
+ * chain without an entry was cut off (a generator that is being switched to): it is the innermost
+ * loop's, and the stack is marked. */
 
 static bool is_eval(const struct process *process, uint64_t pc) {
   if (!process->python)
@@ -172,13 +191,13 @@ static bool is_eval(const struct process *process, uint64_t pc) {
 }
 
 static void push(struct merge *merge, uint32_t frame) {
-  if (merge->count < STACK_FRAMES_MAX + 1)
+  if (frame && merge->count < STACK_FRAMES_MAX + NATIVE_FRAMES_MAX)
     merge->frames[merge->count++] = frame;
 }
 
 static void push_python(struct merge *merge, uint64_t word) {
-  push(merge, code_store_frame(merge->store->codes, PYTHON_FRAME_CODE(word),
-                               PYTHON_FRAME_ADDRESS(word)));
+  push(merge,
+       code_store_frame(merge->store->codes, PYTHON_FRAME_CODE(word), PYTHON_FRAME_ADDRESS(word)));
 }
 
 /* Pushes the Python frames of one entry. Returns how many. */
@@ -195,44 +214,60 @@ static size_t push_group(struct merge *merge, size_t at) {
 
 static size_t count_evals(const struct merge *merge) {
   size_t count = 0;
-  for (size_t i = 0; i < merge->event->native_count; i++)
+  for (size_t i = 0; i < merge->native_count; i++)
     count += is_eval(merge->process, merge->native[i]);
   return count;
 }
 
-static size_t count_groups(const struct merge *merge) {
+static size_t count_groups(const struct merge *merge, bool *is_open) {
   size_t count = 0;
-  bool open = false;
+  *is_open = false;
   for (size_t i = 0; i < merge->event->python_count; i++) {
-    open = !PYTHON_FRAME_ENTRY(merge->python[i]);
-    count += !open;
+    *is_open = !PYTHON_FRAME_ENTRY(merge->python[i]);
+    count += !*is_open;
   }
-  return count + open;
+  return count + *is_open;
 }
 
-static void merge_user(struct merge *merge) {
-  size_t evals = count_evals(merge), groups = count_groups(merge), at = 0;
-  bool complete = merge->event->native_end == WALK_ROOT;
-  if (complete && evals != groups)
-    merge->store->statistics.misplaced++;
-  size_t early = complete && groups > evals ? groups - evals : 0;
-  size_t bare = complete && evals > groups ? evals - groups : 0;
-  for (; early; early--)
-    at += push_group(merge, at);
-  for (size_t i = 0; i < merge->event->native_count; i++) {
+/* Puts the groups where the interpreter's loop stands. `bare` loops from the leaf have none yet. */
+static void place_groups(struct merge *merge, size_t bare) {
+  size_t at = 0;
+  for (size_t i = 0; i < merge->native_count; i++) {
     uint64_t pc = merge->native[i];
-    bool takes = is_eval(merge->process, pc) && at < merge->event->python_count;
-    if (takes && bare) {
-      bare--;
-      takes = false;
-    }
-    if (takes)
+    bool takes = at < merge->event->python_count && is_eval(merge->process, pc);
+    if (takes && !bare)
       at += push_group(merge, at);
     else
       push(merge, native_frame(merge->store, merge->process, pc));
+    bare -= takes && bare;
   }
   while (at < merge->event->python_count)
     at += push_group(merge, at);
+}
+
+static bool is_entry_point(const struct merge *merge) {
+  if (!merge->native_count)
+    return false;
+  uint64_t pc = merge->native[merge->native_count - 1];
+  const struct mapping *mapping = process_find_mapping(merge->process, pc);
+  if (!mapping || !mapping->module || !mapping->module->entry_vaddr)
+    return false;
+  uint64_t vaddr = unwind_table_vaddr(&mapping->module->table, mapping->offset);
+  return vaddr + (pc - mapping->start) - mapping->module->entry_vaddr < ENTRY_BYTES;
+}
+
+static void merge_user(struct merge *merge) {
+  bool is_open;
+  size_t evals = count_evals(merge), groups = count_groups(merge, &is_open);
+  bool complete = merge->native_end == WALK_ROOT || is_entry_point(merge);
+  bool cut_off = complete && is_open && groups < evals;
+  if (complete && evals != groups)
+    merge->store->statistics.misplaced++;
+  place_groups(merge, complete && !is_open && evals > groups ? evals - groups : 0);
+  if (cut_off)
+    push(merge, mark_frame(merge->store, MARK_PYTHON));
+  else if (!complete)
+    push(merge, mark_frame(merge->store, end_marks[merge->native_end]));
 }
 
 static void merge_all(struct merge *merge) {
@@ -240,16 +275,29 @@ static void merge_all(struct merge *merge) {
   for (size_t i = 0; i < event->kernel_count; i++)
     push(merge, kernel_frame(merge->store, event->frames[i]));
   merge_user(merge);
-  if (event->native_end != WALK_ROOT)
-    push(merge, mark_frame(merge->store, end_marks[event->native_end]));
 }
 
 /* Whether an address is outside the known mappings: then they have changed. */
-static bool has_unmapped(const struct process *process, const __u64 *native, size_t count) {
-  for (size_t i = 0; i < count; i++)
-    if (!process_find_mapping(process, native[i]))
+static bool has_unmapped(const struct merge *merge) {
+  for (size_t i = 0; i < merge->native_count; i++)
+    if (!process_find_mapping(merge->process, merge->native[i]))
       return true;
   return false;
+}
+
+/* Reads the mappings again where a frame lies outside of them, and goes on with a walk that had to
+ * stop for that. */
+static void complete_native(struct merge *merge) {
+  struct stack_store *store = merge->store;
+  if (merge->event->raw)
+    process_store_expect(merge->process);
+  if (has_unmapped(merge))
+    process_store_refresh(store->processes, merge->process);
+  if (!merge->event->raw)
+    return;
+  merge->native_count += resume_walk(store->raws, merge->event->raw, merge->process,
+                                     merge->native + merge->native_count,
+                                     NATIVE_FRAMES_MAX - merge->native_count, &merge->native_end);
 }
 
 /* Whether the event is as long as its counts say, and they are in range. */
@@ -257,7 +305,8 @@ static bool is_sound(const struct event_stack *event, size_t bytes) {
   if (bytes < offsetof(struct event_stack, frames))
     return false;
   size_t count = (size_t)event->kernel_count + event->native_count + event->python_count;
-  return count <= STACK_FRAMES_MAX && event->native_end <= WALK_NO_RULE &&
+  return count <= STACK_FRAMES_MAX && event->native_count <= NATIVE_FRAMES_MAX &&
+         event->native_end <= WALK_NO_RULE &&
          bytes >= offsetof(struct event_stack, frames) + count * sizeof(event->frames[0]);
 }
 
@@ -267,27 +316,41 @@ void stack_store_stack(struct stack_store *store, const struct event_stack *even
   struct process *process = process_store_get(store->processes, event->tgid);
   if (!process)
     return;
-  static struct merge merge; /* large, and this is the only thread that takes events */
-  merge = (struct merge){.store = store,
-                         .process = process,
-                         .event = event,
-                         .native = event->frames + event->kernel_count,
-                         .python = event->frames + event->kernel_count + event->native_count};
-  if (has_unmapped(process, merge.native, event->native_count))
-    process_store_refresh(store->processes, process);
-  merge_all(&merge);
+  struct merge *merge = &store->merge;
+  const __u64 *native = event->frames + event->kernel_count;
+  merge->store = store;
+  merge->process = process;
+  merge->event = event;
+  merge->python = native + event->native_count;
+  merge->native_count = event->native_count;
+  merge->native_end = event->native_end;
+  merge->count = 0;
+  memcpy(merge->native, native, event->native_count * sizeof(*native));
+  complete_native(merge);
+  merge_all(merge);
   uint32_t node = 0;
-  for (size_t i = merge.count; i-- > 0;)
-    node = trace_put_node(store->writer, (struct trace_node){.parent = node, .frame = merge.frames[i]});
+  for (size_t i = merge->count; i-- > 0;)
+    node = trace_put_node(store->writer,
+                          (struct trace_node){.parent = node, .frame = merge->frames[i]});
   store->statistics.stacks++;
   store->statistics.python_stacks += event->python_count > 0;
   hash_put(&store->nodes, event->id, node);
 }
 
+static uint32_t single_node(struct stack_store *store, uint32_t frame) {
+  return trace_put_node(store->writer, (struct trace_node){.frame = frame});
+}
+
+static uint32_t starting_frame(struct stack_store *store) {
+  return trace_put_frame(store->writer, &(struct trace_frame){.kind = FRAME_KERNEL,
+                                                              .function = trace_put_string(
+                                                                  store->writer, NAME_STARTING,
+                                                                  strlen(NAME_STARTING))});
+}
+
 uint32_t stack_store_node(struct stack_store *store, uint64_t stack_id) {
-  uint32_t *node = stack_id ? hash_get(&store->nodes, stack_id) : NULL;
-  if (node)
-    return *node;
-  return trace_put_node(store->writer,
-                        (struct trace_node){.frame = mark_frame(store, MARK_LOST)});
+  if (stack_id == STACK_STARTING)
+    return single_node(store, starting_frame(store));
+  uint32_t *node = stack_id != STACK_LOST ? hash_get(&store->nodes, stack_id) : NULL;
+  return node ? *node : single_node(store, mark_frame(store, MARK_LOST));
 }

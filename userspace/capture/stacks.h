@@ -30,11 +30,12 @@ struct stack_statistics {
 };
 
 int stack_store_new(struct stack_store **out, struct process_store *processes,
-                    struct trace_writer *writer);
+                    const struct table_store *tables, struct trace_writer *writer);
 void stack_store_free(struct stack_store *store);
 
 /* `bytes` is the size of the event as it came; too short ones are ignored. */
 void stack_store_code(struct stack_store *store, const struct event_code *event, size_t bytes);
+void stack_store_raw(struct stack_store *store, const struct event_raw *event, size_t bytes);
 void stack_store_stack(struct stack_store *store, const struct event_stack *event, size_t bytes);
 
 /* The node of a stack that was shipped before; a mark that says so when it was lost. */

@@ -43,6 +43,10 @@ uint64_t table_store_bytes(const struct table_store *store) {
   return store->count * SEGMENT_BYTES;
 }
 
+struct unwind_row *table_store_rows(const struct table_store *store, uint32_t segment) {
+  return (struct unwind_row *)store->segments[segment];
+}
+
 /* Appends an empty segment. The outer map and the mapping keep it alive without its descriptor. */
 static int add_segment(struct table_store *store) {
   if (store->count == SEGMENTS_MAX)

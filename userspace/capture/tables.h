@@ -30,6 +30,9 @@ void table_store_free(struct table_store *store);
 int table_store_add(struct table_store *store, const struct unwind_table *table,
                     struct table_piece **pieces, uint32_t *piece_count);
 
+/* The rows of a segment, for walks in user space. */
+struct unwind_row *table_store_rows(const struct table_store *store, uint32_t segment);
+
 /* Memory that the segments take. */
 uint64_t table_store_bytes(const struct table_store *store);
 
