@@ -4,7 +4,6 @@
 
 #include <errno.h>
 #include <stdlib.h>
-#include <string.h>
 
 uint64_t time_split_sum_ns(const struct time_split *split) {
   return split->on_cpu_ns + split->blocked_ns + split->run_queue_ns;
@@ -154,14 +153,7 @@ static int judge_stacks(struct accounting *accounting, const struct profile *pro
 int accounting_build(struct accounting *accounting, const struct profile *profile) {
   *accounting = (struct accounting){0};
   int rc = build_rows(accounting, profile);
-  if (!rc)
-    rc = judge_stacks(accounting, profile);
-  for (uint32_t i = 0; i < profile->counter_count; i++) {
-    const struct profile_counter *counter = &profile->counters[i];
-    if (!strncmp(counter->name, "lost.", 5) && strcmp(counter->name, "lost.bytes") != 0)
-      accounting->lost_count += counter->value;
-  }
-  return rc;
+  return rc ? rc : judge_stacks(accounting, profile);
 }
 
 void accounting_fini(struct accounting *accounting) {

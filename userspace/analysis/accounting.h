@@ -50,7 +50,6 @@ struct accounting {
   uint64_t complete_sample_count;
   uint64_t wait_count; /* intervals */
   uint64_t complete_wait_count;
-  uint64_t lost_count; /* samples, waits and stacks that the counters say are missing */
 };
 
 /* 0 or -ENOMEM; fini either way. */

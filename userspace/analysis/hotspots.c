@@ -9,13 +9,16 @@
 #include "analysis/origin.h"
 #include "base/hash.h"
 
+#define HOT_PATHS_MAX (100 / HOT_PATH_PCT) /* they are disjoint */
+
 /* Sums of one node of the profile. */
 struct node_sum {
   uint64_t self_ns;
   uint64_t total_ns; /* the node and all below it */
   uint64_t self_count;
   uint64_t total_count;
-  uint64_t wait_ns; /* the node and all below it */
+  uint64_t wait_ns;   /* the node and all below it */
+  uint64_t python_ns; /* what of total_ns a Python frame below the node has */
 };
 
 /* A total per key (function or line) that counts each stack once, however often the key stands on
@@ -37,7 +40,8 @@ struct work {
   struct tally functions;
   struct tally lines;
   uint32_t application_depth; /* application frames on the current stack */
-  bool *is_application;       /* by function */
+  enum origin *origins;       /* by function */
+  uint64_t *python_ns;        /* by function: with a Python frame below it */
   struct hash line_ids;       /* function and line → line */
 };
 
@@ -73,6 +77,8 @@ static void sum_subtrees(struct work *work) {
     work->sums[parent].total_ns += sum->total_ns;
     work->sums[parent].total_count += sum->total_count;
     work->sums[parent].wait_ns += sum->wait_ns;
+    bool is_python = profile->frames[profile->nodes[i].frame].kind == FRAME_PYTHON;
+    work->sums[parent].python_ns += is_python ? sum->total_ns : sum->python_ns;
   }
 }
 
@@ -121,19 +127,21 @@ static void enter(struct work *work, uint32_t node) {
     function->total_ns += sum->total_ns;
     function->total_count += sum->total_count;
     function->wait_ns += sum->wait_ns;
+    work->python_ns[function->function] += sum->python_ns;
   }
   if (tally_enter(&work->lines, frame))
     work->hotspots->lines[work->line_of_frame[frame]].total_ns += sum->total_ns;
   if (work->application_depth > 0 && sum->total_ns > 0)
-    function->is_start_up = false;
-  work->application_depth += work->is_application[function->function];
+    function->is_passage = false;
+  work->application_depth += work->origins[function->function] == ORIGIN_APPLICATION;
 }
 
 static void leave(struct work *work, uint32_t node) {
   uint32_t frame = work->profile->nodes[node].frame;
   tally_leave(&work->functions, frame);
   tally_leave(&work->lines, frame);
-  work->application_depth -= work->is_application[work->function_of_frame[frame]];
+  uint32_t function = work->function_of_frame[frame];
+  work->application_depth -= work->origins[function] == ORIGIN_APPLICATION;
 }
 
 /* Depth first, by the links between nodes: a stack in a file from elsewhere may be of any depth. */
@@ -243,6 +251,15 @@ static int compare_paths(const void *left, const void *right) {
   return order ? order : descending(b->node, a->node);
 }
 
+/* The functions with which the interpreter calls from one Python function to the next. */
+static void find_passages(struct work *work) {
+  for (uint32_t i = 0; i < work->hotspots->function_count; i++) {
+    struct hot_function *function = &work->hotspots->functions[i];
+    if (work->origins[i] == ORIGIN_INTERPRETER && work->python_ns[i] > function->total_ns / 2)
+      function->is_passage = true;
+  }
+}
+
 /* Keeps the rows that hold CPU time and puts them in order. Marks stand for what is missing, not
  * for functions. */
 static int order_rows(struct work *work) {
@@ -284,17 +301,28 @@ static int merge_stacks(struct work *work) {
   return rc;
 }
 
+/* Merged nodes that cannot be the end of a path: the interpreter at work for a Python function is
+ * that function's own time. */
+static bool *find_inner(const struct work *work) {
+  const struct stacks *stacks = &work->hotspots->stacks;
+  bool *is_inner = calloc(stacks->count + (size_t)1, sizeof(*is_inner));
+  for (uint32_t i = 0; is_inner && i < stacks->count; i++) {
+    const struct stacks_node *node = &stacks->nodes[i];
+    if (node->parent == PROFILE_NONE)
+      continue;
+    uint32_t caller = stacks->nodes[node->parent].frame;
+    uint32_t function = work->profile->frames[node->frame].function_id;
+    is_inner[i] = work->origins[function] == ORIGIN_INTERPRETER &&
+                  (work->profile->frames[caller].kind == FRAME_PYTHON || is_inner[node->parent]);
+  }
+  return is_inner;
+}
+
 /* From the leaves up: what is too little for a path of its own is left to the caller. */
-static int choose_paths(struct work *work) {
+static void gather_paths(struct work *work, struct hot_path *sums, const bool *is_inner) {
   struct hotspots *hotspots = work->hotspots;
   const struct stacks *stacks = &hotspots->stacks;
   const uint64_t least_ns = (hotspots->total_ns * HOT_PATH_PCT + 99) / 100;
-  struct hot_path *sums = calloc(stacks->count + (size_t)1, sizeof(*sums));
-  hotspots->paths = calloc(100 / HOT_PATH_PCT + 1, sizeof(*hotspots->paths));
-  if (!sums || !hotspots->paths) {
-    free(sums);
-    return -ENOMEM;
-  }
   for (uint32_t i = 0; i < work->profile->node_count; i++) {
     sums[stacks->merged[i]].ns += work->sums[i].self_ns;
     sums[stacks->merged[i]].count += work->sums[i].self_count;
@@ -304,17 +332,29 @@ static int choose_paths(struct work *work) {
     sums[i].node = i;
     if (sums[i].ns == 0)
       continue;
-    if (sums[i].ns >= least_ns && hotspots->path_count < 100 / HOT_PATH_PCT) {
+    if (sums[i].ns >= least_ns && !is_inner[i] && hotspots->path_count < HOT_PATHS_MAX) {
       hotspots->paths[hotspots->path_count++] = sums[i];
     } else if (parent != PROFILE_NONE) {
       sums[parent].ns += sums[i].ns;
       sums[parent].count += sums[i].count;
-      sums[parent].has_callees = true;
+      sums[parent].callees_ns += is_inner[i] ? sums[i].callees_ns : sums[i].ns;
     }
   }
-  qsort(hotspots->paths, hotspots->path_count, sizeof(*hotspots->paths), compare_paths);
+}
+
+static int choose_paths(struct work *work) {
+  struct hotspots *hotspots = work->hotspots;
+  struct hot_path *sums = calloc(hotspots->stacks.count + (size_t)1, sizeof(*sums));
+  bool *is_inner = find_inner(work);
+  hotspots->paths = calloc(HOT_PATHS_MAX, sizeof(*hotspots->paths));
+  int rc = sums && is_inner && hotspots->paths ? 0 : -ENOMEM;
+  if (!rc) {
+    gather_paths(work, sums, is_inner);
+    qsort(hotspots->paths, hotspots->path_count, sizeof(*hotspots->paths), compare_paths);
+  }
   free(sums);
-  return 0;
+  free(is_inner);
+  return rc;
 }
 
 static uint32_t *filled(size_t count, uint32_t value) {
@@ -334,21 +374,22 @@ static int work_init(struct work *work) {
   work->line_of_frame = filled(profile->frame_count, 0);
   work->functions.active = filled(profile->function_count, 0);
   work->lines.active = filled(profile->frame_count, 0);
-  work->is_application = calloc(profile->function_count + (size_t)1, 1);
+  work->origins = calloc(profile->function_count + (size_t)1, sizeof(*work->origins));
+  work->python_ns = calloc(profile->function_count + (size_t)1, sizeof(*work->python_ns));
   hotspots->functions = calloc(profile->function_count + (size_t)1, sizeof(*hotspots->functions));
   hotspots->lines = calloc(profile->frame_count + (size_t)1, sizeof(*hotspots->lines));
   if (!work->sums || !work->first_child || !work->next_sibling || !work->function_of_frame ||
-      !work->line_of_frame || !work->functions.active || !work->lines.active ||
-      !work->is_application || !hotspots->functions || !hotspots->lines)
+      !work->line_of_frame || !work->functions.active || !work->lines.active || !work->origins ||
+      !work->python_ns || !hotspots->functions || !hotspots->lines)
     return -ENOMEM;
   work->first_root = PROFILE_NONE;
   work->functions.key_of_frame = work->function_of_frame;
   work->lines.key_of_frame = work->line_of_frame;
   hotspots->function_count = profile->function_count;
   for (uint32_t i = 0; i < profile->function_count; i++) {
-    work->is_application[i] = origin_of(&profile->functions[i]) == ORIGIN_APPLICATION;
+    work->origins[i] = origin_of(&profile->functions[i]);
     hotspots->functions[i].function = i;
-    hotspots->functions[i].is_start_up = !work->is_application[i];
+    hotspots->functions[i].is_passage = work->origins[i] != ORIGIN_APPLICATION;
   }
   return 0;
 }
@@ -361,7 +402,8 @@ static void work_fini(struct work *work) {
   free(work->line_of_frame);
   free(work->functions.active);
   free(work->lines.active);
-  free(work->is_application);
+  free(work->origins);
+  free(work->python_ns);
   hash_fini(&work->line_ids);
 }
 
@@ -375,6 +417,7 @@ int hotspots_build(struct hotspots *hotspots, const struct profile *profile) {
     add_events(&work);
     sum_subtrees(&work);
     walk(&work);
+    find_passages(&work);
     rc = sum_own(&work);
   }
   if (!rc)

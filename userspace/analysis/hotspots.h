@@ -19,7 +19,8 @@ struct hot_function {
   uint64_t self_count; /* samples */
   uint64_t total_count;
   uint64_t wait_ns; /* off-CPU time with the function anywhere on the stack */
-  bool is_start_up; /* of the runtime, and never below an application's frame */
+  bool is_passage;  /* says nothing on a stack: start-up code of thread or runtime, or how the
+                       interpreter calls */
 };
 
 struct hot_line {
@@ -31,14 +32,15 @@ struct hot_line {
   uint64_t own_count; /* samples */
 };
 
-/* Paths are disjoint: a sample belongs to the longest path that holds HOT_PATH_PCT of the time. */
+/* Paths are disjoint: a sample belongs to the longest path that holds HOT_PATH_PCT of the time. The
+ * interpreter's own functions below a Python function are part of that function's path. */
 #define HOT_PATH_PCT 1
 
 struct hot_path {
   uint32_t node; /* of stacks */
   uint64_t ns;
-  uint64_t count;   /* samples */
-  bool has_callees; /* part of the time was spent in functions called by the last one */
+  uint64_t count;      /* samples */
+  uint64_t callees_ns; /* the part of functions called by the last one */
 };
 
 struct hotspots {

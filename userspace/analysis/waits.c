@@ -233,7 +233,9 @@ static int compare_stacks(const void *left, const void *right) {
 
 static int compare_wakes(const void *left, const void *right) {
   const struct wait_wake *a = left, *b = right;
-  int order = compare_reasons(&a->sum, &b->sum);
+  int order = (a->waker_tid == 0) - (b->waker_tid == 0);
+  if (!order)
+    order = compare_reasons(&a->sum, &b->sum);
   if (!order)
     order = descending(b->thread, a->thread);
   return order ? order : descending(b->waker_tid, a->waker_tid);

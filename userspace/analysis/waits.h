@@ -44,7 +44,7 @@ struct waits {
   uint32_t reason_count;
   struct wait_stack *stacks; /* by time that is not parked, then by time */
   uint32_t stack_count;
-  struct wait_wake *wakes; /* by time */
+  struct wait_wake *wakes; /* by time; those of unknown wakers last */
   uint32_t wake_count;
 };
 

@@ -60,18 +60,45 @@ const char *report_keep_ns(struct report_content *content, uint64_t ns) {
   return report_keep(content, units_ns(text, ns));
 }
 
-const char *report_keep_count(struct report_content *content, uint64_t count) {
+#define COUNT_TEXT_BYTES 32
+
+static void group_digits(char text[COUNT_TEXT_BYTES], uint64_t count) {
   char digits[24];
-  char text[32];
   size_t length = (size_t)snprintf(digits, sizeof(digits), "%" PRIu64, count);
-  size_t at = 0;
   for (size_t i = 0; i < length; i++) {
     if (i > 0 && (length - i) % 3 == 0)
-      text[at++] = ',';
-    text[at++] = digits[i];
+      *text++ = ',';
+    *text++ = digits[i];
   }
-  text[at] = '\0';
+  *text = '\0';
+}
+
+const char *report_keep_count(struct report_content *content, uint64_t count) {
+  char text[COUNT_TEXT_BYTES];
+  group_digits(text, count);
   return report_keep(content, text);
+}
+
+static bool ends_with(const char *text, const char *end) {
+  size_t length = strlen(text), end_length = strlen(end);
+  return length >= end_length && !strcmp(text + length - end_length, end);
+}
+
+void report_put_lost(struct buf *buf, const struct profile_counter *counter) {
+  const char *kind = counter->name + strlen("lost.");
+  char text[UNITS_TEXT_BYTES], count[COUNT_TEXT_BYTES];
+  if (ends_with(kind, "_ns")) {
+    buf_printf(buf, "%s of ", units_ns(text, counter->value));
+    buf_printf(buf, "%.*ss", (int)(strlen(kind) - strlen("_ns")), kind);
+    return;
+  }
+  if (ends_with(kind, "bytes")) {
+    buf_put_text(buf, units_bytes(text, counter->value));
+    return;
+  }
+  group_digits(count, counter->value);
+  buf_printf(buf, "%s ", count);
+  report_put_clean(buf, kind);
 }
 
 struct report_table *report_add_table(struct report_content *content, const char *title,

@@ -8,6 +8,7 @@
 #include <stdint.h>
 
 #include "analysis/summary.h"
+#include "base/buf.h"
 #include "base/hash.h"
 
 enum report_align {
@@ -84,6 +85,8 @@ const char *report_keep_path(struct report_content *content, const struct profil
 const char *report_keep_pct(struct report_content *content, double pct);
 const char *report_keep_ns(struct report_content *content, uint64_t ns);
 const char *report_keep_count(struct report_content *content, uint64_t count); /* "12,345" */
+/* Appends a counter "lost.X" as "12 samples"; "_ns" and "bytes" at the end of X give the unit. */
+void report_put_lost(struct buf *buf, const struct profile_counter *counter);
 
 /* The parts: report_verdict.c, report_tables.c, report_facts.c. */
 void report_put_verdict(struct report_content *content, const struct summary *summary);

@@ -95,8 +95,7 @@ static void put_loss(struct facts *facts) {
     if (strncmp(profile->counters[i].name, "lost.", 5))
       continue;
     buf_put_text(&buf, buf.length ? ", " : "");
-    report_put_clean(&buf, profile->counters[i].name + 5);
-    buf_printf(&buf, " %s", report_keep_count(facts->content, profile->counters[i].value));
+    report_put_lost(&buf, &profile->counters[i]);
   }
   if (!buf.length && !buf.failed)
     buf_put_text(&buf, "not counted");

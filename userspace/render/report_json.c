@@ -88,11 +88,9 @@ static void put_steps(struct writer *writer, const char *steps) {
   buf_fini(&path);
 }
 
-static void put_path(struct writer *writer, bool has_callees) {
+static void put_path(struct writer *writer) {
   struct buf steps = {0};
   report_put_path(&steps, writer->profile, &writer->frames);
-  if (has_callees)
-    buf_put_text(&steps, "\n…");
   put_steps(writer, buf_text(&steps));
   writer->failed |= steps.failed;
   buf_fini(&steps);
@@ -343,8 +341,8 @@ static void put_hot_paths(struct writer *writer) {
     put_pct(writer, "pct", hot->ns, hotspots->total_ns);
     put_ms(writer, "on_cpu_ms", hot->ns);
     json_member_u64(&writer->json, "samples", hot->count);
-    json_member_bool(&writer->json, "has_callees", hot->has_callees);
-    put_path(writer, hot->has_callees);
+    put_ms(writer, "callees_ms", hot->callees_ns);
+    put_path(writer);
     put_stack(writer, "stack");
     close_row(writer);
   }
@@ -387,7 +385,7 @@ static void put_off_cpu(struct writer *writer) {
     json_member_u64(&writer->json, "parked_threads", stack->parked_count);
     json_member_bool(&writer->json, "is_complete",
                      profile_is_complete(writer->profile, stack->node));
-    put_path(writer, false);
+    put_path(writer);
     put_stack(writer, "stack");
     close_row(writer);
   }

@@ -207,6 +207,17 @@ static void choose_kernel(struct path *path, uint32_t first, uint32_t count) {
     }
 }
 
+/* Left out are the interpreter's own functions, and how libc goes about what it was called for. */
+static bool says_something(const struct path *path, uint32_t first, uint32_t i) {
+  const struct profile_function *function = function_at(path, i);
+  if (origin_of(function) == ORIGIN_INTERPRETER)
+    return i == first;
+  if (i == first || origin_of(function) != ORIGIN_RUNTIME || function->kind != FRAME_NATIVE)
+    return true;
+  const struct profile_function *caller = function_at(path, i - 1);
+  return origin_of(caller) != ORIGIN_RUNTIME || caller->kind != FRAME_NATIVE;
+}
+
 static void choose_steps(struct path *path) {
   uint32_t count = path->frames->count;
   uint32_t user_count = count;
@@ -216,9 +227,7 @@ static void choose_steps(struct path *path) {
   if (first >= user_count)
     first = user_count > UNKNOWN_STEPS ? user_count - UNKNOWN_STEPS : 0;
   for (uint32_t i = first; i < user_count; i++)
-    path->is_kept[i] = origin_of(function_at(path, i)) != ORIGIN_INTERPRETER;
-  if (user_count > 0)
-    path->is_kept[user_count - 1] = true;
+    path->is_kept[i] = says_something(path, first, i);
   choose_kernel(path, user_count, count);
   if (function_at(path, 0)->kind == FRAME_MARK)
     path->is_kept[0] = true;

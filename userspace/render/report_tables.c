@@ -8,6 +8,7 @@
 
 #define HOT_PCT 10.0
 #define WARM_PCT 3.0
+#define GOES_ON_PCT 10.0 /* share of callees from which a path ends in "…" */
 
 struct tables {
   struct report_content *content;
@@ -120,7 +121,7 @@ static void put_functions_by_total(struct tables *tables) {
   const struct hotspots *hotspots = &tables->summary->hotspots;
   uint32_t telling_count = 0;
   for (uint32_t i = 0; i < hotspots->function_count; i++)
-    telling_count += !hotspots->functions[i].is_start_up;
+    telling_count += !hotspots->functions[i].is_passage;
   bool all = telling_count == 0;
   if (hotspots->function_count == 0)
     return;
@@ -131,10 +132,10 @@ static void put_functions_by_total(struct tables *tables) {
   table->note =
       all || telling_count == hotspots->function_count
           ? cpu_note(tables)
-          : report_keep_format(tables->content, "%s; start-up code is left out", cpu_note(tables));
+          : report_keep_format(tables->content, "%s; without start-up code", cpu_note(tables));
   for (uint32_t i = 0; i < hotspots->function_count && table->row_count < tables->top_count; i++) {
     const struct hot_function *hot = &hotspots->functions[hotspots->by_total[i]];
-    if (all || !hot->is_start_up)
+    if (all || !hot->is_passage)
       put_function(tables, table, hot, true);
   }
   table->left_out_count = (all ? hotspots->function_count : telling_count) - table->row_count;
@@ -192,7 +193,8 @@ static void put_paths(struct tables *tables) {
     row[0] = share(tables, hot->ns, hotspots->total_ns);
     row[1] = duration(tables, hot->ns);
     const char *path = report_keep_path(tables->content, tables->profile, &frames);
-    row[2] = text(hot->has_callees ? report_keep_format(tables->content, "%s\n…", path) : path);
+    bool goes_on = percent_of(hot->callees_ns, hot->ns) >= GOES_ON_PCT;
+    row[2] = text(goes_on ? report_keep_format(tables->content, "%s\n…", path) : path);
   }
   if (table) {
     table->note = "of CPU time; a sample is in one path only";
@@ -287,6 +289,18 @@ static const char *keep_thread(struct tables *tables, uint32_t thread, uint32_t 
   return keep(tables, &buf);
 }
 
+static const char *wakes_note(struct tables *tables) {
+  const struct waits *waits = &tables->summary->waits;
+  uint64_t total_ns = 0;
+  uint64_t known_ns = 0;
+  for (uint32_t i = 0; i < waits->wake_count; i++) {
+    total_ns += waits->wakes[i].sum.total_ns;
+    known_ns += waits->wakes[i].waker_tid ? waits->wakes[i].sum.total_ns : 0;
+  }
+  return report_keep_format(tables->content, "for locks and the GIL; known for %s of their time",
+                            report_keep_pct(tables->content, percent_of(known_ns, total_ns)));
+}
+
 static void put_wakes(struct tables *tables) {
   static const struct report_column columns[] = {
       {"reason", REPORT_WORD},   {"time", REPORT_RIGHT},  {"waits", REPORT_RIGHT},
@@ -310,7 +324,7 @@ static void put_wakes(struct tables *tables) {
     row[5] = text(keep_thread(tables, wake->waker, wake->waker_tid));
   }
   if (table) {
-    table->note = "lock and GIL waits by the thread that ended them";
+    table->note = wakes_note(tables);
     table->left_out_count = waits->wake_count - table->row_count;
   }
 }

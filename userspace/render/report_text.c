@@ -312,28 +312,34 @@ static void lay_out(struct layout *layout, const struct page *page,
     shrink(layout, table, used - GAP, page->width);
 }
 
-/* Whether anything stands in the same line behind the column. */
-static bool has_follower(const struct layout *layout, const struct report_table *table,
-                         uint32_t column) {
-  for (uint32_t i = column + 1; i < table->column_count; i++)
-    if (layout->columns[i] || (table->columns[i].align == REPORT_PATH && !layout->path_is_below))
-      return true;
-  return false;
+/* The column behind which nothing stands in the line of `row`. */
+static uint32_t last_filled(const struct layout *layout, const struct report_table *table,
+                            uint32_t row) {
+  uint32_t last = 0;
+  for (uint32_t i = 0; i < table->column_count; i++) {
+    bool is_inline_path = table->columns[i].align == REPORT_PATH && !layout->path_is_below;
+    if (is_inline_path || (layout->columns[i] && *cell_at(table, row, i)->text))
+      last = i;
+  }
+  return last;
 }
 
 static void put_titles(struct page *page, const struct report_table *table,
                        const struct layout *layout) {
+  uint32_t shown = 0;
   put_spaces(page, MARGIN);
   set_style(page, DIM);
   for (uint32_t i = 0; i < table->column_count; i++) {
     const struct report_column *column = &table->columns[i];
-    if (column->align == REPORT_PATH && !layout->path_is_below)
-      fputs(column->title, page->out);
-    if (layout->columns[i] == 0)
+    bool is_inline_path = column->align == REPORT_PATH && !layout->path_is_below;
+    if (layout->columns[i] == 0 && !is_inline_path)
       continue;
-    bool is_last = !has_follower(layout, table, i);
-    put_cell(page, column->title, layout->columns[i], column->align, is_last);
-    put_spaces(page, is_last ? 0 : GAP);
+    put_spaces(page, shown++ ? GAP : 0);
+    if (is_inline_path)
+      fputs(column->title, page->out);
+    else
+      put_cell(page, column->title, layout->columns[i], column->align,
+               i + 1 == table->column_count);
   }
   set_style(page, PLAIN);
   fputc('\n', page->out);
@@ -349,6 +355,7 @@ static enum style style_of(const struct report_column *column, const struct repo
 
 static void put_row(struct page *page, const struct report_table *table,
                     const struct layout *layout, uint32_t row) {
+  uint32_t last = last_filled(layout, table, row);
   const char *path = NULL;
   put_spaces(page, MARGIN);
   for (uint32_t i = 0; i < table->column_count; i++) {
@@ -356,13 +363,12 @@ static void put_row(struct page *page, const struct report_table *table,
     const struct report_cell *cell = cell_at(table, row, i);
     if (column->align == REPORT_PATH)
       path = cell->text;
-    if (layout->columns[i] == 0)
+    if (layout->columns[i] == 0 || i > last)
       continue;
-    bool is_last = !has_follower(layout, table, i);
     set_style(page, style_of(column, cell));
-    put_cell(page, cell->text, layout->columns[i], column->align, is_last);
+    put_cell(page, cell->text, layout->columns[i], column->align, i == last);
     set_style(page, PLAIN);
-    put_spaces(page, is_last ? 0 : GAP);
+    put_spaces(page, i == last ? 0 : GAP);
   }
   if (!path || layout->path_is_below)
     fputc('\n', page->out);

@@ -78,14 +78,14 @@ static void put_reasons(struct buf *buf, const struct waits *waits, uint64_t wal
     const struct wait_sum *sum = &waits->reasons[i];
     if (sum->reason == WAIT_RUN_QUEUE)
       continue;
-    if (shown == 4) {
+    if (shown == 4 || percent_of(sum->total_ns, wall_ns) < 0.05) {
       others_ns += sum->total_ns;
       continue;
     }
     buf_printf(buf, "%s%s %.1f%%", shown++ ? ", " : "", wait_reason_name(sum->reason),
                percent_of(sum->total_ns, wall_ns));
   }
-  if (others_ns)
+  if (shown > 0 && percent_of(others_ns, wall_ns) >= 0.05)
     buf_printf(buf, ", others %.1f%%", percent_of(others_ns, wall_ns));
 }
 
@@ -233,8 +233,7 @@ static void judge_loss(struct verdict *verdict) {
     if (strncmp(counter->name, "lost.", 5) || counter->value == 0)
       continue;
     buf_put_text(&buf, buf.length ? ", " : "lost: ");
-    buf_printf(&buf, "%s ", report_keep_count(verdict->content, counter->value));
-    report_put_clean(&buf, counter->name + 5);
+    report_put_lost(&buf, counter);
     double pct = lost_pct(verdict, counter);
     if (pct > 0)
       buf_printf(&buf, " (%s)", report_keep_pct(verdict->content, pct));
