@@ -20,7 +20,8 @@ struct sink {
 static void collect(const char *text, size_t bytes, void *context) {
   struct sink *sink = context;
   size_t room = SYMBOL_NAME_MAX_BYTES + 1 - sink->length;
-  memcpy(sink->text + sink->length, text, bytes < room ? bytes : room);
+  if (bytes) /* else `text` may be NULL */
+    memcpy(sink->text + sink->length, text, bytes < room ? bytes : room);
   sink->length += bytes < room ? bytes : room;
   if (bytes > room)
     longjmp(sink->full, 1);

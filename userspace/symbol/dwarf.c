@@ -16,6 +16,7 @@
 #include "symbol/image.h"
 #include "symbol/ranges.h"
 #include "symbol/scope.h"
+#include "symbol/text.h"
 
 /* libdw holds all debug sections in memory: a file with more is named by its symbol table only. */
 #define DEBUG_MAX_BYTES ((uint64_t)1 << 30)
@@ -53,6 +54,7 @@ struct symbol_dwarf {
   Dwarf *shared; /* dwz's, or NULL */
   struct image shared_image;
   struct scope_names *names;
+  struct text_sections texts;
   struct unit *units;
   uint32_t unit_count;
   uint32_t unit_capacity;
@@ -235,14 +237,33 @@ static uint64_t debug_size(Elf *elf) {
   return has_info ? total : 0;
 }
 
-static void open_shared(struct symbol_dwarf *dwarf, const char *root) {
+/* Its absence leaves some names out. Broken strings in it make the whole unusable: libdw would
+ * follow references into it. */
+static int open_shared(struct symbol_dwarf *dwarf, const char *root) {
   if (debugfile_find_shared(&dwarf->shared_image, dwarf->dwarf, root))
-    return;
+    return 0;
   uint64_t size = debug_size(dwarf->shared_image.elf);
-  if (size && size <= DEBUG_MAX_BYTES)
-    dwarf->shared = dwarf_begin_elf(dwarf->shared_image.elf, DWARF_C_READ, NULL);
-  if (dwarf->shared)
-    dwarf_setalt(dwarf->dwarf, dwarf->shared);
+  if (!size || size > DEBUG_MAX_BYTES)
+    return 0;
+  dwarf->shared = dwarf_begin_elf(dwarf->shared_image.elf, DWARF_C_READ, NULL);
+  if (!dwarf->shared)
+    return 0;
+  dwarf_setalt(dwarf->dwarf, dwarf->shared);
+  return text_sections_add(&dwarf->texts, dwarf->shared_image.elf);
+}
+
+static int begin(struct symbol_dwarf *dwarf, Elf *elf, const char *root) {
+  dwarf->shared_image.fd = -1;
+  dwarf->names = scope_names_new();
+  if (!dwarf->names)
+    return -ENOMEM;
+  dwarf->dwarf = dwarf_begin_elf(elf, DWARF_C_READ, NULL);
+  if (!dwarf->dwarf)
+    return error_set(EINVAL, "DWARF: %s", dwarf_errmsg(-1));
+  int result = text_sections_add(&dwarf->texts, elf);
+  if (!result)
+    result = open_shared(dwarf, root);
+  return result ? result : index_units(dwarf);
 }
 
 int symbol_dwarf_open(struct symbol_dwarf **out, Elf *elf, const char *root) {
@@ -254,16 +275,7 @@ int symbol_dwarf_open(struct symbol_dwarf **out, Elf *elf, const char *root) {
   struct symbol_dwarf *dwarf = calloc(1, sizeof(*dwarf));
   if (!dwarf)
     return -ENOMEM;
-  dwarf->shared_image.fd = -1;
-  dwarf->names = scope_names_new();
-  dwarf->dwarf = dwarf_begin_elf(elf, DWARF_C_READ, NULL);
-  int result = dwarf->dwarf ? 0 : error_set(EINVAL, "DWARF: %s", dwarf_errmsg(-1));
-  if (!dwarf->names)
-    result = -ENOMEM;
-  if (!result) {
-    open_shared(dwarf, root);
-    result = index_units(dwarf);
-  }
+  int result = begin(dwarf, elf, root);
   if (result)
     symbol_dwarf_close(dwarf);
   else
@@ -292,11 +304,6 @@ void symbol_dwarf_close(struct symbol_dwarf *dwarf) {
   image_close(&dwarf->shared_image);
   scope_names_free(dwarf->names);
   free(dwarf);
-}
-
-static const char *text_of(Dwarf_Die *die, unsigned attribute) {
-  Dwarf_Attribute value;
-  return dwarf_formstring(dwarf_attr_integrate(die, attribute, &value));
 }
 
 /* UINT32_MAX when there is none. */
@@ -344,12 +351,12 @@ static uint64_t start_of(struct symbol_dwarf *dwarf, Dwarf_Die *die, uint64_t va
 /* Keeps the place that the frame has: it was set by the callee. */
 static void set_function(struct symbol_dwarf *dwarf, struct unit *unit, struct dwarf_frame *frame,
                          Dwarf_Die *die, uint64_t vaddr) {
-  frame->linkage_name = text_of(die, DW_AT_linkage_name);
+  frame->linkage_name = text_attribute(&dwarf->texts, die, DW_AT_linkage_name);
   if (!frame->linkage_name)
-    frame->linkage_name = text_of(die, DW_AT_MIPS_linkage_name);
-  frame->name = text_of(die, DW_AT_name);
+    frame->linkage_name = text_attribute(&dwarf->texts, die, DW_AT_MIPS_linkage_name);
+  frame->name = text_attribute(&dwarf->texts, die, DW_AT_name);
   const char *qualified =
-      frame->linkage_name ? NULL : scope_names_get(dwarf->names, &unit->die, die);
+      frame->linkage_name ? NULL : scope_names_get(dwarf->names, &dwarf->texts, &unit->die, die);
   if (qualified)
     frame->name = qualified;
   frame->first_line = line_of(die, DW_AT_decl_line);
@@ -364,7 +371,7 @@ uint32_t symbol_dwarf_resolve(struct symbol_dwarf *dwarf, uint64_t vaddr,
   if (!ranges_find(&dwarf->units_by_address, vaddr, &unit_id))
     return 0;
   struct unit *unit = &dwarf->units[unit_id];
-  const char *directory = text_of(&unit->die, DW_AT_comp_dir);
+  const char *directory = text_attribute(&dwarf->texts, &unit->die, DW_AT_comp_dir);
   frames[0].directory = directory ? directory : "";
   set_line(unit, vaddr, &frames[0]);
   if (load_unit(dwarf, unit) || !ranges_find(&unit->functions_by_address, vaddr, &function_id))

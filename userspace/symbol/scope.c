@@ -71,11 +71,10 @@ static void prepend(struct buf *text, const char *scope) {
 }
 
 /* Whether the scope is qualified itself. */
-static bool prepend_scope(struct buf *text, Dwarf_Die *scope) {
-  Dwarf_Attribute value;
-  const char *linkage = dwarf_formstring(dwarf_attr_integrate(scope, DW_AT_linkage_name, &value));
+static bool prepend_scope(const struct text_sections *texts, struct buf *text, Dwarf_Die *scope) {
+  const char *linkage = text_attribute(texts, scope, DW_AT_linkage_name);
   char *readable = linkage && text->length ? symbol_demangle(linkage) : NULL;
-  const char *name = dwarf_diename(scope);
+  const char *name = text_attribute(texts, scope, DW_AT_name);
   if (readable)
     prepend(text, readable);
   else if (name)
@@ -100,7 +99,7 @@ static bool is_named_scope(Dwarf_Die *die) {
 }
 
 /* malloc'ed, or NULL: no scope but the unit is around it. */
-static char *qualify(Dwarf_Die *function) {
+static char *qualify(const struct text_sections *texts, Dwarf_Die *function) {
   Dwarf_Die *scopes;
   struct buf text = {0};
   int qualified_by = -1;
@@ -109,19 +108,20 @@ static char *qualify(Dwarf_Die *function) {
     if (!is_named_scope(&scopes[i]))
       continue;
     qualified_by++;
-    if (prepend_scope(&text, &scopes[i]))
+    if (prepend_scope(texts, &text, &scopes[i]) || text.length > SYMBOL_NAME_MAX_BYTES)
       break;
   }
   if (count > 0)
     free(scopes);
-  char *name = qualified_by > 0 && !text.failed ? strndup((char *)text.data, text.length) : NULL;
+  char *name = qualified_by > 0 && !text.failed ? strdup(buf_text(&text)) : NULL;
   buf_fini(&text);
   if (name)
     symbol_shorten(name);
   return name;
 }
 
-const char *scope_names_get(struct scope_names *names, Dwarf_Die *unit, Dwarf_Die *function) {
+const char *scope_names_get(struct scope_names *names, const struct text_sections *texts,
+                            Dwarf_Die *unit, Dwarf_Die *function) {
   Dwarf_Die origin = *function;
   follow(&origin, DW_AT_abstract_origin);
   follow(&origin, DW_AT_specification);
@@ -131,7 +131,7 @@ const char *scope_names_get(struct scope_names *names, Dwarf_Die *unit, Dwarf_Di
     return *known ? names->texts[*known - 1] : NULL;
   if (names->count == SEARCHES_MAX || !is_cpp(unit))
     return NULL;
-  char *text = qualify(&origin);
+  char *text = qualify(texts, &origin);
   names->texts[names->count++] = text;
   hash_put(&names->ids, key, text ? names->count : 0);
   return text;

@@ -6,6 +6,8 @@
 
 #include <elfutils/libdw.h>
 
+#include "symbol/text.h"
+
 struct scope_names;
 
 struct scope_names *scope_names_new(void); /* NULL: no memory */
@@ -14,6 +16,7 @@ void scope_names_free(struct scope_names *names);
 /* "search::best(int)::{lambda}::operator()" for a function or inlined call of C++ in `unit`;
  * NULL when there is nothing to add. Kept by `names`. The first call for a function walks its unit;
  * a file has a limited number of them. */
-const char *scope_names_get(struct scope_names *names, Dwarf_Die *unit, Dwarf_Die *function);
+const char *scope_names_get(struct scope_names *names, const struct text_sections *texts,
+                            Dwarf_Die *unit, Dwarf_Die *function);
 
 #endif
