@@ -37,13 +37,11 @@ class FlameGraph {
     this.canvas.addEventListener('click', event => this.onClick(event));
   }
 
-  /* A new tree, or new sums of the same one. */
+  /* A new tree, or new sums of the same one; `zoomed` names one of its nodes. */
   setView(view, keepsPlace) {
     this.view = view;
-    if (!keepsPlace) {
-      this.zoomed = 0;
+    if (!keepsPlace)
       this.cursor = -1;
-    }
     this.hovered = -1;
     this.range = this.rangeOf(this.zoomed);
     this.chooseRowHeight();
@@ -102,6 +100,7 @@ class FlameGraph {
     const space = this.scroller.clientHeight - 4;
     const rows = this.deepest([0, this.view.total[0] || 1]) + 1;
     this.rowPx = clamp(Math.floor(space / rows), ROW_SMALLEST_PX, ROW_LARGEST_PX);
+    this.scroller.dataset.rowPx = this.rowPx;
   }
 
   deepest(range) {

@@ -1,0 +1,134 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: GPL-2.0-or-later
+# Flame graphs: the folded format by itself, the page and the drawing in a headless Chromium.
+
+# shellcheck disable=SC2154 # status and output come from bats
+
+bats_require_minimum_version 1.5.0
+playwright_version=1.57.0
+
+setup_file() {
+  cd "$BATS_TEST_DIRNAME/.." || return 1
+  export BUILD=${RAGPROF_BUILD:-$PWD/build}
+  export RAGPROF=$BUILD/ragprof
+  export TRACE=$BATS_FILE_TMPDIR/t.ragprof
+  export RAGPROF_BROWSER_MODULES=$BUILD/browser/node_modules
+  export NO_BROWSER=
+  [ -x "$BUILD/workloads/make_trace" ] || return 0
+  "$BUILD/workloads/make_trace" "$TRACE" --samples 10000 --threads 4
+  for format in html svg; do
+    "$RAGPROF" flame -q -f "$format" -o "$BATS_FILE_TMPDIR/t.$format" "$TRACE"
+  done
+  prepare_browser
+}
+
+# The driver comes from the npm registry once; without it the browser tests are skipped.
+prepare_browser() {
+  local tool
+  for tool in node npm; do
+    command -v "$tool" >/dev/null || { NO_BROWSER="$tool is not installed"; return 0; }
+  done
+  command -v chromium >/dev/null || command -v chromium-browser >/dev/null ||
+    command -v google-chrome >/dev/null || { NO_BROWSER="chromium is not installed"; return 0; }
+  [ "$(installed_version)" = "$playwright_version" ] ||
+    npm install --no-save --no-audit --no-fund --prefix "$BUILD/browser" \
+      "playwright-core@$playwright_version" >"$BATS_FILE_TMPDIR/npm.log" 2>&1 ||
+    NO_BROWSER="playwright-core could not be installed: $(tail -n 1 "$BATS_FILE_TMPDIR/npm.log")"
+}
+
+installed_version() {
+  sed -n 's/^ *"version": "\(.*\)",*/\1/p' "$RAGPROF_BROWSER_MODULES/playwright-core/package.json" \
+    2>/dev/null
+}
+
+setup() {
+  cd "$BATS_TEST_DIRNAME/.." || return 1
+  [ -f "$TRACE" ] || skip "make_trace is not built (make test builds it)"
+}
+
+# All cases of a file run once, in one browser; a test tells how its case went.
+browser() {
+  [ -z "$NO_BROWSER" ] || skip "$NO_BROWSER"
+  local results=$BATS_FILE_TMPDIR/$1
+  if [ ! -d "$results" ]; then
+    mkdir "$results"
+    timeout 300 node "tests/browser/$1.mjs" "$BATS_FILE_TMPDIR/t.$3" "$results" >"$results/.log" 2>&1 ||
+      true
+  fi
+  if [ ! -f "$results/$2" ]; then
+    echo "the case did not run: $(tail -n 5 "$results/.log")"
+    return 1
+  fi
+  cat "$results/$2"
+  [ ! -s "$results/$2" ]
+}
+
+folded() { "$RAGPROF" flame -q -f folded -o - --kind "$1" "$TRACE"; }
+
+sum() { awk '{ sum += $NF } END { printf "%d\n", sum }'; }
+
+@test "folded: one stack a line, sorted, a count at the end" {
+  folded wall >"$BATS_TEST_TMPDIR/out"
+  [ -s "$BATS_TEST_TMPDIR/out" ]
+  run ! grep -Evq '^[^;]+(;[^;]+)* [0-9]+$' "$BATS_TEST_TMPDIR/out"
+  sed 's/ [0-9]*$//' "$BATS_TEST_TMPDIR/out" | LC_ALL=C sort -c -u
+  run ! LC_ALL=C grep -q "[$(printf '\001-\010\016-\037\177')]" "$BATS_TEST_TMPDIR/out"
+  iconv -f UTF-8 -t UTF-8 "$BATS_TEST_TMPDIR/out" >/dev/null
+}
+
+# 10,000 samples at 99 Hz are 101.01 s; 390 in 1000 end in sgemm.
+@test "folded: microseconds that add up" {
+  total=$(folded cpu | sum)
+  [ "$total" -gt 101009000 ] && [ "$total" -lt 101011200 ]
+  sgemm=$(folded cpu | grep 'sgemm_kernel_HASWELL [0-9]*$' | sum)
+  [ "$sgemm" -gt 39393000 ] && [ "$sgemm" -lt 39395000 ]
+  off=$(folded off-cpu | sum)
+  wall=$(folded wall | sum)
+  difference=$((wall - total - off))
+  [ "${difference#-}" -lt 200 ]
+}
+
+@test "folded: hostile names stay one field of one line" {
+  folded cpu >"$BATS_TEST_TMPDIR/out"
+  grep -q ';one:two three 999 (new line:.py:7);' "$BATS_TEST_TMPDIR/out"
+  grep -q ';<script>alert(1)</script> (' "$BATS_TEST_TMPDIR/out"
+}
+
+@test "folded: waits end in their reason, Python frames tell file and line" {
+  folded off-cpu >"$BATS_TEST_TMPDIR/out"
+  run ! grep -Evq ';waiting: [A-Za-z ]+ [0-9]+$' "$BATS_TEST_TMPDIR/out"
+  grep -q ';KeywordIndex.score (keyword_index.py:52);.*;waiting: GIL [0-9]*$' "$BATS_TEST_TMPDIR/out"
+}
+
+@test "svg: well-formed XML" {
+  if command -v xmllint >/dev/null; then
+    xmllint --noout "$BATS_FILE_TMPDIR/t.svg"
+  elif command -v python3 >/dev/null; then
+    python3 -c 'import sys, xml.dom.minidom as xml; xml.parse(sys.argv[1])' "$BATS_FILE_TMPDIR/t.svg"
+  else
+    skip "neither xmllint nor python3 is installed"
+  fi
+}
+
+@test "svg: names and shares" { browser svg names_and_shares svg; }
+@test "svg: zoom" { browser svg zoom svg; }
+@test "svg: search" { browser svg search svg; }
+
+@test "page: no network, no code but its own" { browser page policy html; }
+@test "page: hostile names stay text" { browser page hostile_names html; }
+@test "page: totals of on-CPU, off-CPU and wall" { browser page totals_and_kinds html; }
+@test "page: header with completeness and losses" { browser page header html; }
+@test "page: zoom by click" { browser page zoom html; }
+@test "page: flame and icicle" { browser page flame_grows_up html; }
+@test "page: search counts nested matches once" { browser page search html; }
+@test "page: table of self and total" { browser page table html; }
+@test "page: callers and callees" { browser page callers_and_callees html; }
+@test "page: thread filter" { browser page thread_filter html; }
+@test "page: brush on the timeline" { browser page brush html; }
+@test "page: the address restores what was shown" { browser page hash_restores html; }
+@test "page: a broken address does no harm" { browser page bad_hash html; }
+@test "page: dark and light" { browser page themes html; }
+@test "page: keyboard" { browser page keyboard html; }
+@test "page: interpreter frames can be hidden" { browser page hide_interpreter html; }
+@test "page: lines of a Python function" { browser page lines_of_python html; }
+@test "page: a phone's width" { browser page phone html; }
