@@ -119,6 +119,8 @@ static int build(struct unwind_table *table, const struct elf_image *image) {
   if (!err && section.data)
     err = rows_build(table, &section);
   free(section.owned);
+  if (!err)
+    err = ehframe_gap_fill(table, image);
   if (err)
     unwind_table_fini(table);
   else if (table->row_count)

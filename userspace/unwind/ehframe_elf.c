@@ -14,13 +14,14 @@
  * are some tens of megabytes. */
 #define EHFRAME_BYTES_MAX (256u << 20)
 #define NAMES_BYTES_MAX (16u << 20)
+#define SYMBOLS_BYTES_MAX (256u << 20)
 #define PAGE_BYTES 4096u
 
 static bool image_holds(const struct elf_image *image, uint64_t offset, uint64_t bytes) {
   return offset <= image->bytes && bytes <= image->bytes - offset;
 }
 
-static bool image_read(const struct elf_image *image, uint64_t offset, void *out, size_t bytes) {
+bool ehframe_elf_bytes(const struct elf_image *image, uint64_t offset, void *out, size_t bytes) {
   if (!image_holds(image, offset, bytes))
     return false;
   if (image->data) {
@@ -51,7 +52,7 @@ static int image_bytes(const struct elf_image *image, uint64_t offset, size_t by
   *owned = malloc(bytes ? bytes : 1);
   if (!*owned)
     return error_set(ENOMEM, "out of memory for %zu bytes of an ELF file", bytes);
-  if (!image_read(image, offset, *owned, bytes)) {
+  if (!ehframe_elf_bytes(image, offset, *owned, bytes)) {
     free(*owned);
     *owned = NULL;
     return -EIO;
@@ -112,8 +113,8 @@ static bool vaddr_extent(const Elf64_Phdr *phdrs, size_t count, uint64_t vaddr, 
  * eh_frame_ptr. */
 static bool header_pointer(const struct elf_image *image, const Elf64_Phdr *phdr, uint64_t *vaddr) {
   uint8_t bytes[12];
-  if (phdr->p_filesz < sizeof(bytes) || !image_read(image, phdr->p_offset, bytes, sizeof(bytes)) ||
-      bytes[0] != 1)
+  if (phdr->p_filesz < sizeof(bytes) ||
+      !ehframe_elf_bytes(image, phdr->p_offset, bytes, sizeof(bytes)) || bytes[0] != 1)
     return false;
   struct cursor cursor = cursor_of(bytes + 4, sizeof(bytes) - 4);
   return ehframe_pointer(&cursor, bytes[1], phdr->p_vaddr + 4, vaddr);
@@ -182,21 +183,31 @@ static int section_take(struct ehframe_section *section, const struct elf_image 
   return image_bytes(image, shdr->sh_offset, shdr->sh_size, &section->data, &section->owned);
 }
 
+/* A copy of the section headers (the image need not be aligned), to be freed. 0, -ENOMEM, or -EIO:
+ * they cannot be used. */
+static int shdrs_read(Elf64_Shdr **shdrs, const struct elf_image *image, const Elf64_Ehdr *header) {
+  if (!header->e_shnum || header->e_shentsize != sizeof(Elf64_Shdr))
+    return -EIO;
+  size_t bytes = header->e_shnum * sizeof(Elf64_Shdr);
+  *shdrs = malloc(bytes);
+  if (!*shdrs)
+    return error_set(ENOMEM, "out of memory for ELF section headers");
+  if (ehframe_elf_bytes(image, header->e_shoff, *shdrs, bytes))
+    return 0;
+  free(*shdrs);
+  return -EIO;
+}
+
 /* -EIO: the section headers cannot be used. */
 static int section_by_name(struct ehframe_section *section, const struct elf_image *image,
                            const Elf64_Ehdr *header) {
   struct section_names names;
   Elf64_Shdr *shdrs;
 
-  if (!header->e_shnum || header->e_shentsize != sizeof(Elf64_Shdr))
-    return -EIO;
-  size_t bytes = header->e_shnum * sizeof(Elf64_Shdr);
-  shdrs = malloc(bytes); /* a copy: the image need not be aligned */
-  if (!shdrs)
-    return error_set(ENOMEM, "out of memory for ELF section headers");
-  int err = image_read(image, header->e_shoff, shdrs, bytes) ? 0 : -EIO;
-  if (!err)
-    err = names_read(&names, image, header, shdrs);
+  int err = shdrs_read(&shdrs, image, header);
+  if (err)
+    return err;
+  err = names_read(&names, image, header, shdrs);
   if (!err) {
     for (size_t i = 0; i < header->e_shnum && !section->data && !err; i++)
       if (name_is(&names, shdrs[i].sh_name, ".eh_frame"))
@@ -207,13 +218,52 @@ static int section_by_name(struct ehframe_section *section, const struct elf_ima
   return err;
 }
 
+/* ---- symbols ---- */
+
+static int symbols_walk(const struct elf_image *image, const Elf64_Shdr *shdr,
+                        void (*take)(void *ctx, struct elf_function function), void *ctx) {
+  const uint8_t *data;
+  void *owned;
+
+  if (shdr->sh_entsize != sizeof(Elf64_Sym) || shdr->sh_size > SYMBOLS_BYTES_MAX)
+    return 0;
+  int err = image_bytes(image, shdr->sh_offset, shdr->sh_size, &data, &owned);
+  if (err)
+    return err == -EIO ? 0 : err;
+  for (size_t i = 0; i < shdr->sh_size / sizeof(Elf64_Sym); i++) {
+    Elf64_Sym symbol;
+    memcpy(&symbol, data + i * sizeof(symbol), sizeof(symbol));
+    if (ELF64_ST_TYPE(symbol.st_info) == STT_FUNC && symbol.st_shndx != SHN_UNDEF)
+      take(ctx, (struct elf_function){symbol.st_value, symbol.st_size});
+  }
+  free(owned);
+  return 0;
+}
+
+int ehframe_elf_functions(const struct elf_image *image,
+                          void (*take)(void *ctx, struct elf_function function), void *ctx) {
+  Elf64_Ehdr header;
+  Elf64_Shdr *shdrs;
+
+  if (!ehframe_elf_bytes(image, 0, &header, sizeof(header)))
+    return 0;
+  int err = shdrs_read(&shdrs, image, &header);
+  if (err)
+    return err == -EIO ? 0 : err;
+  for (size_t i = 0; i < header.e_shnum && !err; i++)
+    if (shdrs[i].sh_type == SHT_SYMTAB || shdrs[i].sh_type == SHT_DYNSYM)
+      err = symbols_walk(image, &shdrs[i], take, ctx);
+  free(shdrs);
+  return err;
+}
+
 int ehframe_elf_read(struct unwind_table *table, struct ehframe_section *section,
                      const struct elf_image *image) {
   Elf64_Ehdr header;
   Elf64_Phdr *phdrs;
 
   memset(section, 0, sizeof(*section));
-  if (!image_read(image, 0, &header, sizeof(header)))
+  if (!ehframe_elf_bytes(image, 0, &header, sizeof(header)))
     return error_set(EINVAL, "not an ELF file: too short");
   int err = header_check(&header);
   if (err)
@@ -222,7 +272,7 @@ int ehframe_elf_read(struct unwind_table *table, struct ehframe_section *section
   phdrs = malloc(bytes ? bytes : 1);
   if (!phdrs)
     return error_set(ENOMEM, "out of memory for ELF program headers");
-  if (!image_read(image, header.e_phoff, phdrs, bytes)) {
+  if (!ehframe_elf_bytes(image, header.e_phoff, phdrs, bytes)) {
     err = error_set(EINVAL, "ELF program headers lie outside the file");
   } else {
     segments_read(table, phdrs, header.e_phnum);

@@ -37,6 +37,23 @@ struct ehframe_section {
 int ehframe_elf_read(struct unwind_table *table, struct ehframe_section *section,
                      const struct elf_image *image);
 
+/* Reads bytes of the file. */
+bool ehframe_elf_bytes(const struct elf_image *image, uint64_t offset, void *out, size_t bytes);
+
+/* A function by its symbol; the address is the file's. */
+struct elf_function {
+  uint64_t vaddr;
+  uint64_t bytes; /* 0: the symbol does not say */
+};
+
+/* Hands every function of .symtab and .dynsym to `take`, in no order. 0, or -ENOMEM; none where the
+ * section headers cannot be used. */
+int ehframe_elf_functions(const struct elf_image *image,
+                          void (*take)(void *ctx, struct elf_function function), void *ctx);
+
+/* Fills the table's gaps: functions without CFI get rows by following their code. 0 or -ENOMEM. */
+int ehframe_gap_fill(struct unwind_table *table, const struct elf_image *image);
+
 /* ---- rules ---- */
 
 enum cfa_kind {
