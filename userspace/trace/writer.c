@@ -18,7 +18,7 @@
 #include "base/hash.h"
 #include "trace/format.h"
 
-/* Level 1 costs about 20 ns a sample and loses some 10 % against level 3. */
+/* Level 3 makes files 3 % smaller, and a sample 60 ns dearer than the 40 ns of level 1. */
 #define COMPRESSION_LEVEL 1
 
 struct module_entry {
