@@ -86,7 +86,7 @@ $(filter $(B)/userspace/capture/%,$(OBJECTS)): | $(BPF_SKELETON)
 $(B)/tests/unit/%: tests/unit/%.c $(LIBRARY)
 	@mkdir -p $(@D)
 	$(call Q,cc,$<)$(CC) $(CPPFLAGS) -Itests/unit $(CFLAGS) $(WARNINGS) $(HARDENING) $(LDFLAGS) -MMD -MP -o $@ $< \
-	  $(LIBRARY) $(LIBS) -lcmocka -lunwind -lunwind-x86_64
+	  $(LIBRARY) $(LIBS) -lcmocka -lunwind -lunwind-$(ARCH)
 
 -include $(OBJECTS:.o=.d) $(UNIT_TESTS:=.d)
 

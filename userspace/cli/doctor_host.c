@@ -252,6 +252,8 @@ void doctor_check_host(struct checkup *checkup) {
                 "what users without CAP_PERFMON may not measure");
   check_setting(checkup, "unprivileged BPF off", "/proc/sys/kernel/unprivileged_bpf_disabled",
                 "what users without CAP_BPF may not load");
+  check_setting(checkup, "perf max sample rate", "/proc/sys/kernel/perf_event_max_sample_rate",
+                "samples per second and CPU above which --frequency is refused");
   check_setting(checkup, "perf_cpu_time_max", "/proc/sys/kernel/perf_cpu_time_max_percent",
                 "percent of CPU time above which the kernel lowers the sampling rate");
   check_tracefs(checkup);
