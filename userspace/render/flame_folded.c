@@ -15,10 +15,18 @@ struct line {
   uint64_t ns;
 };
 
+/* A label in `labels`. */
+struct span {
+  size_t off;
+  size_t bytes;
+};
+
 struct folding {
   const struct profile *profile;
   const struct calltree *tree;
   struct buf stacks; /* NUL-terminated, one after the other */
+  struct buf labels;
+  struct span *spans; /* by function, then by wait reason; empty until it is needed */
   struct line *lines;
   size_t *stack_offs; /* of a line in `stacks` */
   size_t line_count;
@@ -28,15 +36,32 @@ static int by_stack(const void *a, const void *b) {
   return strcmp(((const struct line *)a)->stack, ((const struct line *)b)->stack);
 }
 
-/* Appends the labels from the root to `node`. The tree's depth is bounded by the file's, so the way
- * up is walked into an array rather than by recursion. */
+/* A label is made once: the same few functions stand on all stacks. */
+static struct span label_of(struct folding *folding, const struct calltree_node *node) {
+  struct span *span =
+      &folding->spans[node->is_wait ? folding->profile->function_count + node->reason
+                                    : node->function];
+  if (!span->bytes) {
+    span->off = folding->labels.length;
+    flame_put_label(&folding->labels, FLAME_FOLDED, folding->profile, node);
+    span->bytes = folding->labels.length - span->off;
+  }
+  return *span;
+}
+
+/* Appends the labels from the root to `node`. The way up is walked into an array: stacks may be
+ * too deep for recursion. */
 static int put_stack(struct folding *folding, uint32_t node, uint32_t *path) {
   const struct calltree_node *nodes = folding->tree->nodes;
   size_t depth = 0;
   for (uint32_t at = node; at != 0; at = nodes[at].parent)
     path[depth++] = at;
   while (depth-- > 0) {
-    flame_put_label(&folding->stacks, FLAME_FOLDED, folding->profile, &nodes[path[depth]]);
+    struct span span = label_of(folding, &nodes[path[depth]]);
+    if (folding->labels.failed)
+      return -ENOMEM;
+    if (span.bytes)
+      buf_put(&folding->stacks, folding->labels.data + span.off, span.bytes);
     buf_put_u8(&folding->stacks, depth ? ';' : '\0');
   }
   return folding->stacks.failed ? -ENOMEM : 0;
@@ -76,7 +101,9 @@ static int fold(FILE *out, struct folding *folding) {
   size_t count = folding->tree->node_count;
   folding->lines = calloc(count, sizeof(*folding->lines));
   folding->stack_offs = calloc(count, sizeof(*folding->stack_offs));
-  if (!folding->lines || !folding->stack_offs)
+  folding->spans =
+      calloc((size_t)folding->profile->function_count + WAIT_REASONS, sizeof(*folding->spans));
+  if (!folding->lines || !folding->stack_offs || !folding->spans)
     return -ENOMEM;
   int rc = collect(folding);
   if (rc)
@@ -98,6 +125,8 @@ int flame_render_folded(FILE *out, const struct profile *profile,
     error_set(-rc, "folding stacks: %s", strerror(-rc));
   free(folding.lines);
   free(folding.stack_offs);
+  free(folding.spans);
+  buf_fini(&folding.labels);
   buf_fini(&folding.stacks);
   calltree_free(tree);
   return rc;
