@@ -170,6 +170,29 @@ static void multiplies_big_numbers(void) {
   }
 }
 
+/* Matrix kernels in assembly without CFI, of the processor that the environment names. */
+static void multiplies_matrices(void) {
+  enum { SIZE = 96, ROW_MAJOR = 101, PLAIN = 111, LEFT = 141, UPPER = 121, NON_UNIT = 131 };
+  static double a[SIZE * SIZE], b[SIZE * SIZE], c[SIZE * SIZE];
+  static float f[SIZE * SIZE], g[SIZE * SIZE], h[SIZE * SIZE];
+  void *library = dlopen("libopenblas.so.0", RTLD_NOW);
+  void (*dgemm)(int, int, int, int, int, int, double, double *, int, double *, int, double,
+                double *, int) = dlsym(library, "cblas_dgemm");
+  void (*sgemm)(int, int, int, int, int, int, float, float *, int, float *, int, float, float *,
+                int) = dlsym(library, "cblas_sgemm");
+  void (*dtrsm)(int, int, int, int, int, int, int, double, double *, int, double *, int) =
+      dlsym(library, "cblas_dtrsm");
+  double (*ddot)(int, double *, int, double *, int) = dlsym(library, "cblas_ddot");
+  for (int i = 0; i < SIZE * SIZE; i++)
+    a[i] = b[i] = f[i] = g[i] = 1 + i % 7;
+  for (;;) {
+    dgemm(ROW_MAJOR, PLAIN, PLAIN, SIZE, SIZE, SIZE, 1, a, SIZE, b, SIZE, 0, c, SIZE);
+    sgemm(ROW_MAJOR, PLAIN, PLAIN, SIZE, SIZE, SIZE, 1, f, SIZE, g, SIZE, 0, h, SIZE);
+    dtrsm(ROW_MAJOR, LEFT, UPPER, PLAIN, NON_UNIT, SIZE, SIZE, 1, a, SIZE, c, SIZE);
+    sink += (uint64_t)ddot(SIZE * SIZE, a, 1, b, 1);
+  }
+}
+
 /* ---- our side ---- */
 
 struct mapping {
@@ -342,6 +365,27 @@ static void compare(struct subject *subject, unw_addr_space_t space, void *conte
   }
 }
 
+/* Without libunwind, which cannot pass such code: the outer frames must be those that the program
+ * had before it got there. */
+static void compare_outer(struct subject *subject, const struct chain *reference,
+                          struct tally *tally) {
+  enum { OUTER = 6 };
+  struct chain ours;
+  struct unwind_registers registers;
+
+  read_registers(subject, &registers);
+  if (!mapping_at(subject, registers.ip))
+    read_mappings(subject);
+  our_chain(subject, &ours);
+  bool is_same = ours.count > OUTER && ours.end == UNWIND_ROOT &&
+                 !memcmp(&ours.ips[ours.count - OUTER], &reference->ips[reference->count - OUTER],
+                         OUTER * sizeof(ours.ips[0]));
+  tally->stops++;
+  tally->same += is_same;
+  if (!is_same && tally->stops - tally->same < 5)
+    describe(subject, "ours", &ours);
+}
+
 /* ---- stopping ---- */
 
 /* One instruction further; signals are passed on. False when the process ended. */
@@ -470,6 +514,36 @@ static void through_big_numbers(void **state) {
   expect_agreement(watch_body(multiplies_big_numbers, 60, 30, 2), 500, 0);
 }
 
+static void through_matrix_kernels(void **state) {
+  (void)state;
+  static const char *const processors[] = {"Core2", "Nehalem", "Sandybridge", "Haswell"};
+  void *library = dlopen("libopenblas.so.0", RTLD_NOW);
+  if (!library) {
+    print_message("skipped: no libopenblas.so.0 (package libopenblas0-pthread)\n");
+    skip();
+  }
+  setenv("OPENBLAS_NUM_THREADS", "1", 1);
+  dlclose(library);
+  for (size_t i = 0; i < sizeof(processors) / sizeof(processors[0]); i++) {
+    struct subject subject;
+    struct chain reference;
+    struct tally tally = {0};
+    setenv("OPENBLAS_CORETYPE", processors[i], 1);
+    start(&subject, multiplies_matrices);
+    read_mappings(&subject);
+    our_chain(&subject, &reference);
+    assert_int_equal(reference.end, UNWIND_ROOT);
+    for (unsigned burst = 0; burst < 30 && run_on(&subject, burst ? 1500 + burst * 37 : 100000);
+         burst++)
+      for (unsigned step = 0; step < 25 && single_step(&subject); step++)
+        compare_outer(&subject, &reference, &tally);
+    stop(&subject);
+    print_message("%s: %u stops, %u whole\n", processors[i], tally.stops, tally.same);
+    assert_true(tally.stops >= 500);
+    assert_true(tally.same * 1000ull >= tally.stops * 995ull);
+  }
+}
+
 static void from_a_thread(void **state) {
   (void)state;
   struct subject subject;
@@ -492,9 +566,10 @@ static void from_a_thread(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(through_libc),        cmocka_unit_test(through_realigned_frames),
-      cmocka_unit_test(through_assembly),    cmocka_unit_test(through_signal_handlers),
-      cmocka_unit_test(through_big_numbers), cmocka_unit_test(from_a_thread),
+      cmocka_unit_test(through_libc),           cmocka_unit_test(through_realigned_frames),
+      cmocka_unit_test(through_assembly),       cmocka_unit_test(through_signal_handlers),
+      cmocka_unit_test(through_big_numbers),    cmocka_unit_test(from_a_thread),
+      cmocka_unit_test(through_matrix_kernels),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
