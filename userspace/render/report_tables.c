@@ -102,7 +102,7 @@ static void put_functions_by_self(struct tables *tables) {
   if (self_count == 0)
     return;
   struct report_table *table =
-      report_add_table(tables->content, "Hottest functions by themselves", columns, COUNT(columns));
+      report_add_table(tables->content, "Hottest functions by self time", columns, COUNT(columns));
   if (!table)
     return;
   table->note = cpu_note(tables);
@@ -125,8 +125,8 @@ static void put_functions_by_total(struct tables *tables) {
   bool all = telling_count == 0;
   if (hotspots->function_count == 0)
     return;
-  struct report_table *table = report_add_table(
-      tables->content, "Hottest functions with all they call", columns, COUNT(columns));
+  struct report_table *table =
+      report_add_table(tables->content, "Hottest functions by total time", columns, COUNT(columns));
   if (!table)
     return;
   table->note =
@@ -171,7 +171,7 @@ static void put_python_lines(struct tables *tables) {
     row[4] = text(keep_name(tables, hot->function));
   }
   if (table)
-    table->note = "of CPU time; own: the line and the native code that it runs";
+    table->note = "of CPU time; own: with the native code that it runs";
 }
 
 static void put_paths(struct tables *tables) {
@@ -331,22 +331,21 @@ static void put_wakes(struct tables *tables) {
 
 /* ---- Accounts -------------------------------------------------------------------------------- */
 
+/* Five cells: wall, on CPU, blocked, queued, samples. */
 static void put_split(struct tables *tables, struct report_cell *row,
                       const struct time_split *time) {
   row[0] = duration(tables, time->wall_ns);
   row[1] = duration(tables, time->on_cpu_ns);
   row[2] = duration(tables, time->blocked_ns);
   row[3] = duration(tables, time->run_queue_ns);
-  row[4] =
-      text(report_keep_pct(tables->content, percent_of(time_split_sum_ns(time), time->wall_ns)));
-  row[5] = count(tables, time->sample_count);
+  row[4] = count(tables, time->sample_count);
 }
 
 static void put_threads(struct tables *tables) {
   static const struct report_column columns[] = {
-      {"thread", REPORT_LEFT},     {"pid", REPORT_RIGHT},    {"tid", REPORT_RIGHT},
-      {"wall", REPORT_RIGHT},      {"on CPU", REPORT_RIGHT}, {"blocked", REPORT_RIGHT},
-      {"run queue", REPORT_RIGHT}, {"sum", REPORT_RIGHT},    {"samples", REPORT_RIGHT},
+      {"thread", REPORT_LEFT},  {"pid", REPORT_RIGHT},     {"tid", REPORT_RIGHT},
+      {"wall", REPORT_RIGHT},   {"on CPU", REPORT_RIGHT},  {"blocked", REPORT_RIGHT},
+      {"queued", REPORT_RIGHT}, {"samples", REPORT_RIGHT}, {"sum", REPORT_RIGHT},
   };
   const struct accounting *accounting = &tables->summary->accounting;
   const struct profile *profile = tables->profile;
@@ -366,19 +365,20 @@ static void put_threads(struct tables *tables) {
           text(report_keep_format(tables->content, "%u", profile->processes[from->process].pid));
     row[2] = text(report_keep_format(tables->content, "%u", from->tid));
     put_split(tables, row + 3, &thread->time);
+    row[8] = text(report_keep_pct(
+        tables->content, percent_of(time_split_sum_ns(&thread->time), thread->time.wall_ns)));
   }
   if (table) {
-    table->note = "sum: on CPU, blocked and run queue, of wall time";
+    table->note = "sum: on CPU, blocked and queued for a CPU, of wall time";
     table->left_out_count = accounting->thread_count - table->row_count;
   }
 }
 
 static void put_processes(struct tables *tables) {
   static const struct report_column columns[] = {
-      {"process", REPORT_LEFT},    {"pid", REPORT_RIGHT},    {"threads", REPORT_RIGHT},
-      {"wall", REPORT_RIGHT},      {"on CPU", REPORT_RIGHT}, {"blocked", REPORT_RIGHT},
-      {"run queue", REPORT_RIGHT}, {"sum", REPORT_RIGHT},    {"samples", REPORT_RIGHT},
-      {"runtime", REPORT_LEFT},
+      {"process", REPORT_LEFT}, {"pid", REPORT_RIGHT},     {"threads", REPORT_RIGHT},
+      {"wall", REPORT_RIGHT},   {"on CPU", REPORT_RIGHT},  {"blocked", REPORT_RIGHT},
+      {"queued", REPORT_RIGHT}, {"samples", REPORT_RIGHT}, {"runtime", REPORT_LEFT},
   };
   const struct accounting *accounting = &tables->summary->accounting;
   if (accounting->process_count < 2) /* the title names the only one */
@@ -395,7 +395,7 @@ static void put_processes(struct tables *tables) {
     row[1] = text(report_keep_format(tables->content, "%u", from->pid));
     row[2] = count(tables, process->thread_count);
     put_split(tables, row + 3, &process->time);
-    row[9] = text(keep_clean(tables, from->runtime));
+    row[8] = text(keep_clean(tables, from->runtime));
   }
   if (table) {
     table->note = "the times of their threads, added up";

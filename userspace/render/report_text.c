@@ -10,7 +10,7 @@
 
 #define DEFAULT_ROWS 10
 #define DEFAULT_COLUMNS 100 /* when the width is unknown */
-#define LEAST_COLUMNS 60
+#define LEAST_COLUMNS 72
 #define MOST_COLUMNS 200
 #define MARGIN 2       /* before every line but headings */
 #define GAP 2          /* between columns */

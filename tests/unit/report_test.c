@@ -1,0 +1,334 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The reports of a small profile whose answers are known, against tests/golden/report.*; names of
+ * functions and stacks; hostile names.
+ *
+ * What is known: 10 s, two threads. main computes for 6 s (600 samples: faiss 400, search itself
+ * 100, tokenize 100), waits 35 times for a socket (3.5 s, and 0.5 s for a CPU then); worker
+ * computes for 2 s (200 samples) in a function with a hostile name, and waits 7.9 s for a lock that
+ * main releases (and 0.1 s for a CPU). */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+#include "base/utf8.h"
+#include "handmade.h"
+#include "render/render.h"
+#include "render/report_name.h"
+
+#define MS NS_PER_MS
+#define HOSTILE "<img src=x onerror=alert(1)>|`x` @all #1 \x1b[31m\xff"
+
+static struct handmade made;
+
+struct stacks_of_known {
+  uint32_t faiss, search, tokenize, recv, evil, lock;
+};
+
+static void make_stacks(struct stacks_of_known *to) {
+  uint32_t module = handmade_function(&made, FRAME_PYTHON, "<module>", "/srv/rag/app.py", "", 1);
+  uint32_t handle =
+      handmade_function(&made, FRAME_PYTHON, "Handler.do_POST", "/srv/rag/app.py", "", 20);
+  uint32_t search =
+      handmade_function(&made, FRAME_PYTHON, "Index.search", "/srv/rag/index.py", "", 30);
+  uint32_t tokenize =
+      handmade_function(&made, FRAME_PYTHON, "tokenize", "/srv/rag/text.py", "", 40);
+  uint32_t faiss =
+      handmade_function(&made, FRAME_NATIVE, "faiss::IndexFlat::search(long, float const*) const",
+                        "", "/opt/lib/libfaiss.so", 0);
+  uint32_t recv =
+      handmade_function(&made, FRAME_NATIVE, "recv", "", "/lib/x86_64-linux-gnu/libc.so.6", 0);
+  uint32_t boot = handmade_function(&made, FRAME_PYTHON, "Thread._bootstrap",
+                                    "/usr/lib/python3.11/threading.py", "", 986);
+  uint32_t evil = handmade_function(&made, FRAME_PYTHON, HOSTILE, "/srv/rag/worker.py", "", 5);
+  uint32_t lock = handmade_function(&made, FRAME_PYTHON, "take", "/srv/rag/worker.py", "", 9);
+  uint32_t node = handmade_call(&made, PROFILE_NONE, module, 10);
+  uint32_t handle_node = handmade_call(&made, node, handle, 21);
+  to->search = handmade_call(&made, handle_node, search, 33);
+  to->faiss = handmade_call(&made, to->search, faiss, 0);
+  to->tokenize = handmade_call(&made, handmade_call(&made, node, handle, 22), tokenize, 44);
+  to->recv = handmade_call(&made, handmade_call(&made, node, handle, 25), recv, 0);
+  uint32_t boot_node = handmade_call(&made, PROFILE_NONE, boot, 1002);
+  to->evil = handmade_call(&made, boot_node, evil, 6);
+  to->lock = handmade_call(&made, boot_node, lock, 11);
+}
+
+static void make_known(void) {
+  struct stacks_of_known at;
+  handmade_init(&made, 10000 * MS);
+  handmade_process(&made, 100, "rag-server", "python 3.11.2");
+  uint32_t main_thread = handmade_thread(&made, 100, "main", 10 * MS);
+  uint32_t worker = handmade_thread(&made, 101, "worker", 10 * MS);
+  handmade_account(&made, main_thread, 6000 * MS, 3500 * MS, 500 * MS);
+  handmade_account(&made, worker, 2000 * MS, 7900 * MS, 100 * MS);
+  make_stacks(&at);
+  handmade_samples(&made, main_thread, at.faiss, 400);
+  handmade_samples(&made, main_thread, at.search, 100);
+  handmade_samples(&made, main_thread, at.tokenize, 100);
+  handmade_samples(&made, worker, at.evil, 200);
+  struct profile_wait *wait =
+      handmade_wait(&made, main_thread, at.recv, WAIT_SOCKET, 3500 * MS, 500 * MS);
+  wait->count = 35;
+  wait->max_ns = 200 * MS;
+  wait = handmade_wait(&made, worker, at.lock, WAIT_FUTEX, 7900 * MS, 100 * MS);
+  wait->waker = main_thread;
+  wait->waker_tid = 100;
+  handmade_fact(&made, "target.name", "rag-server");
+  handmade_fact(&made, "target.pids", "100");
+  handmade_fact(&made, "host.cpus", "4");
+  handmade_fact(&made, "host.kernel", "6.1.0");
+  handmade_fact(&made, "capture.command", "attach");
+  handmade_fact(&made, "capture.event", "cpu-clock");
+  handmade_counter(&made, "lost.samples", 8);
+  handmade_counter(&made, "cost.bpf_ns", 5 * MS);
+  handmade_counter(&made, "cost.bpf_runs", 1000);
+  handmade_counter(&made, "cost.collector_cpu_ns", 50 * MS);
+}
+
+static char *render(const char *format, const struct render_options *options) {
+  char *text = NULL;
+  size_t bytes;
+  FILE *out = open_memstream(&text, &bytes);
+  assert_non_null(out);
+  assert_int_equal(render_format_find(report_formats, format)->render(out, &made.profile, options),
+                   0);
+  fclose(out);
+  return text;
+}
+
+static char *read_whole(const char *path) {
+  char *text = calloc(1, 1 << 20);
+  FILE *in = fopen(path, "r");
+  if (!in)
+    fail_msg("%s cannot be read: tests run in the project's root", path);
+  assert_true(fread(text, 1, (1 << 20) - 1, in) > 0);
+  fclose(in);
+  return text;
+}
+
+static void expect_golden(const char *format, uint32_t width_columns, const char *path) {
+  struct render_options options = {.width_columns = width_columns};
+  make_known();
+  char *expected = read_whole(path);
+  char *text = render(format, &options);
+  assert_string_equal(text, expected);
+  free(text);
+  free(expected);
+}
+
+static void text_is_as_known(void **state) {
+  (void)state;
+  expect_golden("text", 80, "tests/golden/report.txt");
+}
+
+static void markdown_is_as_known(void **state) {
+  (void)state;
+  expect_golden("markdown", 0, "tests/golden/report.md");
+}
+
+static void json_is_as_known(void **state) {
+  (void)state;
+  expect_golden("json", 0, "tests/golden/report.json");
+}
+
+static size_t longest_line(const char *text) {
+  size_t longest = 0;
+  while (*text) {
+    size_t bytes = strcspn(text, "\n");
+    char *line = strndup(text, bytes);
+    size_t columns = utf8_text_columns(line);
+    longest = columns > longest ? columns : longest;
+    free(line);
+    text += bytes + (text[bytes] == '\n');
+  }
+  return longest;
+}
+
+static void text_fits_its_width(void **state) {
+  static const uint32_t widths[] = {72, 80, 100, 120, 160, 200};
+  (void)state;
+  make_known();
+  for (size_t i = 0; i < sizeof(widths) / sizeof(widths[0]); i++) {
+    struct render_options options = {.width_columns = widths[i]};
+    char *text = render("text", &options);
+    assert_in_range(longest_line(text), 40, widths[i]);
+    free(text);
+  }
+}
+
+/* Without colour no control character at all, whatever the symbols hold; with it only SGR. */
+static void control_characters_stay_out(void **state) {
+  static const char *const formats[] = {"text", "markdown", "json"};
+  (void)state;
+  make_known();
+  for (size_t i = 0; i < 3; i++) {
+    char *text = render(formats[i], &(struct render_options){0});
+    uint32_t code;
+    for (const char *at = text; *at; at += utf8_decode(at, &code))
+      assert_true(*at == '\n' || (unsigned char)*at >= 0x20);
+    free(text);
+  }
+  char *text = render("text", &(struct render_options){.color = true});
+  const char *escape = strchr(text, '\x1b');
+  assert_non_null(escape);
+  for (; escape; escape = strchr(escape + 1, '\x1b')) {
+    size_t parameters = strspn(escape + 2, "0123456789;");
+    assert_int_equal(escape[1], '[');
+    assert_int_equal(escape[2 + parameters], 'm');
+  }
+  assert_null(strstr(text, "\x1b[31mr")); /* the symbol's own */
+  free(text);
+}
+
+static void rows_are_limited(void **state) {
+  (void)state;
+  make_known();
+  char *text = render("text", &(struct render_options){.top_count = 1});
+  assert_non_null(strstr(text, "… and 3 more\n")); /* functions with self time */
+  assert_null(strstr(text, "tokenize"));
+  free(text);
+}
+
+static void an_empty_profile_is_reported(void **state) {
+  static const char *const formats[] = {"text", "markdown", "json"};
+  (void)state;
+  handmade_init(&made, 0);
+  for (size_t i = 0; i < 3; i++) {
+    char *text = render(formats[i], &(struct render_options){0});
+    assert_non_null(strstr(text, "only 0 on-CPU samples"));
+    free(text);
+  }
+}
+
+static void damage_is_said_first(void **state) {
+  (void)state;
+  make_known();
+  made.profile.status = (struct trace_status){
+      .damage = "a chunk is cut short", .file_bytes = 2048, .read_bytes = 512};
+  char *text = render("text", &(struct render_options){0});
+  const char *warning = strstr(text, "a chunk is cut short");
+  assert_non_null(warning);
+  assert_true(warning < strstr(text, "Hottest functions"));
+  free(text);
+}
+
+static void names_are_shortened(void **state) {
+  static const struct {
+    const char *name;
+    const char *expected;
+  } rows[] = {
+      {"main", "main"},
+      {"faiss::IndexFlat::search(long, float const*) const", "faiss::IndexFlat::search"},
+      {"std::vector<int, std::allocator<int> >::push_back(int&&)", "std::vector::push_back"},
+      {"(anonymous namespace)::helper(char)", "helper"},
+      {"void a::(anonymous namespace)::run<a::B<int>>(a::B<int>)", "a::run"},
+      {"A::operator()(int) const", "A::operator()"},
+      {"A::operator<(A const&) const", "A::operator<"},
+      {"operator<<(std::ostream&, A const&)", "operator<<"},
+      {"A::operator->() const", "A::operator->"},
+      {"f(int)::{lambda(int)#1}::operator()(int) const", "f::{lambda#1}::operator()"},
+      {"f<(anonymous namespace)::T>()", "f"},
+      {"<alloc::vec::Vec<T> as core::fmt::Debug>::fmt",
+       "<alloc::vec::Vec<T> as core::fmt::Debug>::fmt"},
+      {"broken<(", "broken<("},
+      {"[unknown] lib.so+0x12", "[unknown] lib.so+0x12"},
+  };
+  (void)state;
+  for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+    struct profile_function function = {
+        .name = rows[i].name, .file = "", .module = "", .kind = FRAME_NATIVE};
+    struct buf buf = {0};
+    report_put_short_name(&buf, &function);
+    assert_string_equal(buf_text(&buf), rows[i].expected);
+    buf_fini(&buf);
+  }
+}
+
+static void python_names_lose_only_locals(void **state) {
+  struct profile_function function = {
+      .name = "A.f.<locals>.<lambda>", .file = "", .module = "", .kind = FRAME_PYTHON};
+  struct buf buf = {0};
+  (void)state;
+  report_put_short_name(&buf, &function);
+  assert_string_equal(buf_text(&buf), "A.f.<lambda>");
+  buf_fini(&buf);
+}
+
+static void expect_path(uint32_t node, const char *expected) {
+  struct stack_frames frames = {0};
+  struct buf buf = {0};
+  assert_int_equal(profile_frames(&made.profile, node, &frames), 0);
+  report_put_path(&buf, &made.profile, &frames);
+  assert_string_equal(buf_text(&buf), expected);
+  stack_frames_fini(&frames);
+  buf_fini(&buf);
+}
+
+static uint32_t push(uint32_t parent, enum frame_kind kind, const char *name, const char *file,
+                     const char *module, uint32_t line) {
+  return handmade_call(&made, parent, handmade_function(&made, kind, name, file, module, 1), line);
+}
+
+static void paths_say_what_matters(void **state) {
+  static const char libc[] = "/lib/libc.so.6", interpreter[] = "/usr/bin/python3.11";
+  (void)state;
+  handmade_init(&made, 0);
+  uint32_t node = push(PROFILE_NONE, FRAME_NATIVE, "_start", "", interpreter, 0);
+  node = push(node, FRAME_NATIVE, "Py_BytesMain", "", interpreter, 0);
+  node = push(node, FRAME_PYTHON, "serve", "/srv/app.py", "", 7);
+  node = push(node, FRAME_NATIVE, "_PyObject_Call", "", interpreter, 0);
+  uint32_t function = handmade_function(&made, FRAME_PYTHON, "walk", "/srv/pkg/__init__.py", "", 1);
+  for (int i = 0; i < 3; i++)
+    node = handmade_call(&made, node, function, 9);
+  made.frames[made.nodes[node].frame].flags = FRAME_COROUTINE;
+  node = push(node, FRAME_NATIVE, "take_gil", "", interpreter, 0);
+  node = push(node, FRAME_NATIVE, "pthread_cond_timedwait", "", libc, 0);
+  node = push(node, FRAME_NATIVE, "__futex_abstimed_wait", "", libc, 0);
+  node = push(node, FRAME_KERNEL, "entry_SYSCALL_64_after_hwframe", "", "[kernel]", 0);
+  node = push(node, FRAME_KERNEL, "futex_wait", "", "[kernel]", 0);
+  node = push(node, FRAME_KERNEL, "schedule", "", "[kernel]", 0);
+  expect_path(node, "…\nserve (app.py:7)\nasync walk (pkg/__init__.py:9) ×3\n"
+                    "pthread_cond_timedwait\nfutex_wait");
+}
+
+static void paths_show_marks(void **state) {
+  (void)state;
+  handmade_init(&made, 0);
+  uint32_t node = push(PROFILE_NONE, FRAME_MARK, "[truncated]", "", "", 0);
+  node = push(node, FRAME_PYTHON, "run", "/usr/lib/python3.11/threading.py", "", 2);
+  node = push(node, FRAME_PYTHON, "work", "/srv/app.py", "", 3);
+  expect_path(node, "[truncated]\n…\nwork (app.py:3)");
+}
+
+static void paths_without_application_keep_their_end(void **state) {
+  static const char *const names[] = {"a", "b", "c", "d", "e", "f"};
+  (void)state;
+  handmade_init(&made, 0);
+  uint32_t node = PROFILE_NONE;
+  for (int i = 0; i < 6; i++)
+    node = push(node, FRAME_PYTHON, names[i], "/usr/lib/python3.11/queue.py", "", 1);
+  expect_path(node, "…\nc (queue.py:1)\nd (queue.py:1)\ne (queue.py:1)\nf (queue.py:1)");
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(text_is_as_known),
+      cmocka_unit_test(markdown_is_as_known),
+      cmocka_unit_test(json_is_as_known),
+      cmocka_unit_test(text_fits_its_width),
+      cmocka_unit_test(control_characters_stay_out),
+      cmocka_unit_test(rows_are_limited),
+      cmocka_unit_test(an_empty_profile_is_reported),
+      cmocka_unit_test(damage_is_said_first),
+      cmocka_unit_test(names_are_shortened),
+      cmocka_unit_test(python_names_lose_only_locals),
+      cmocka_unit_test(paths_say_what_matters),
+      cmocka_unit_test(paths_show_marks),
+      cmocka_unit_test(paths_without_application_keep_their_end),
+  };
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}
