@@ -114,6 +114,7 @@ static int index_units(struct symbol_dwarf *dwarf) {
   return ranges_build(&dwarf->units_by_address);
 }
 
+/* Declarations and the originals of inlined functions have no code and are left out. */
 static int add_function(struct symbol_dwarf *dwarf, struct unit *unit, Dwarf_Die *die) {
   struct function *functions = room_for_one(unit->functions, unit->function_count,
                                             &unit->function_capacity, sizeof(*functions));
@@ -121,7 +122,27 @@ static int add_function(struct symbol_dwarf *dwarf, struct unit *unit, Dwarf_Die
     return -ENOMEM;
   unit->functions = functions;
   functions[unit->function_count] = (struct function){.die = *die};
-  return add_ranges(dwarf, &unit->functions_by_address, die, 0, unit->function_count++);
+  size_t known = unit->functions_by_address.count;
+  int result = add_ranges(dwarf, &unit->functions_by_address, die, 0, unit->function_count);
+  unit->function_count += unit->functions_by_address.count > known;
+  return result;
+}
+
+/* Functions are also found in functions: the body of a lambda lies in its class, that in a
+ * function. */
+static bool may_hold_functions(Dwarf_Die *die) {
+  switch (dwarf_tag(die)) {
+  case DW_TAG_namespace: /* Rust keeps its functions in the modules */
+  case DW_TAG_module:
+  case DW_TAG_subprogram:
+  case DW_TAG_lexical_block:
+  case DW_TAG_class_type:
+  case DW_TAG_structure_type:
+  case DW_TAG_union_type:
+    return true;
+  default:
+    return false;
+  }
 }
 
 static int add_functions(struct symbol_dwarf *dwarf, struct unit *unit, Dwarf_Die *parent,
@@ -133,15 +154,10 @@ static int add_functions(struct symbol_dwarf *dwarf, struct unit *unit, Dwarf_Di
     if (!may_step(dwarf))
       return 0;
     int result = 0;
-    switch (dwarf_tag(&die)) {
-    case DW_TAG_subprogram:
+    if (dwarf_tag(&die) == DW_TAG_subprogram)
       result = add_function(dwarf, unit, &die);
-      break;
-    case DW_TAG_namespace: /* Rust keeps its functions in the modules */
-    case DW_TAG_module:
+    if (!result && may_hold_functions(&die))
       result = add_functions(dwarf, unit, &die, depth + 1);
-      break;
-    }
     if (result)
       return result;
   } while (!dwarf_siblingof(&die, &die));
@@ -235,6 +251,10 @@ static uint64_t debug_size(Elf *elf) {
       return UINT64_MAX;
   }
   return has_info ? total : 0;
+}
+
+bool symbol_dwarf_exists(Elf *elf) {
+  return debug_size(elf) > 0;
 }
 
 /* Its absence leaves some names out. Broken strings in it make the whole unusable: libdw would

@@ -22,6 +22,8 @@ struct dwarf_frame {
 
 #define DWARF_FRAMES_MAX 128
 
+/* Whether a file has DWARF of its own. */
+bool symbol_dwarf_exists(Elf *elf);
 /* `elf` and the names returned live as long as each other. 0, -ENOENT (no DWARF), -E2BIG (more than
  * is read), -EINVAL (broken). */
 int symbol_dwarf_open(struct symbol_dwarf **out, Elf *elf, const char *root);

@@ -16,12 +16,13 @@
 
 struct symbol_elf {
   struct image main;
+  bool has_files;     /* debug and mini were looked for */
   struct image debug; /* the separate debug file, if any */
   struct image mini;  /* what .gnu_debugdata holds, if anything */
   char *path;
   char *root;
   struct symbol_options options;
-  bool is_loaded; /* everything below, and debug and mini; at the first question */
+  bool is_loaded; /* what follows is there; at the first question about an address */
   struct symbol_table *table;
   struct symbol_dwarf *dwarf; /* NULL: none */
 };
@@ -84,20 +85,25 @@ static int fill_table(struct symbol_elf *elf, struct symbol_table *table) {
 }
 
 /* Whatever is missing or broken leaves fewer names, never a failure. */
+static void load_files(struct symbol_elf *elf) {
+  if (elf->has_files)
+    return;
+  elf->has_files = true;
+  bool has_symbols = has_section(elf->main.elf, SHT_SYMTAB);
+  if (!has_symbols || !symbol_dwarf_exists(elf->main.elf))
+    debugfile_find(&elf->debug, elf->main.elf, elf->path, elf->root,
+                   elf->options.follow_debuginfod);
+  if (!has_symbols && !has_section(elf->debug.elf, SHT_SYMTAB))
+    debugfile_unpack_mini(&elf->mini, elf->main.elf);
+}
+
 static void load(struct symbol_elf *elf) {
   if (elf->is_loaded)
     return;
   elf->is_loaded = true;
-  bool has_dwarf = !symbol_dwarf_open(&elf->dwarf, elf->main.elf, elf->root);
-  bool has_symbols = has_section(elf->main.elf, SHT_SYMTAB);
-  if ((!has_dwarf || !has_symbols) && !debugfile_find(&elf->debug, elf->main.elf, elf->path,
-                                                      elf->root, elf->options.follow_debuginfod)) {
-    has_symbols |= has_section(elf->debug.elf, SHT_SYMTAB);
-    if (!has_dwarf)
-      symbol_dwarf_open(&elf->dwarf, elf->debug.elf, elf->root);
-  }
-  if (!has_symbols)
-    debugfile_unpack_mini(&elf->mini, elf->main.elf);
+  load_files(elf);
+  if (symbol_dwarf_open(&elf->dwarf, elf->main.elf, elf->root) && elf->debug.elf)
+    symbol_dwarf_open(&elf->dwarf, elf->debug.elf, elf->root);
   elf->table = symbol_table_new();
   if (elf->table && fill_table(elf, elf->table)) {
     symbol_table_free(elf->table);
@@ -225,7 +231,7 @@ int symbol_elf_lookup(struct symbol_elf *elf, const char *name, uint64_t *vaddr,
   GElf_Sym found;
   if (!lookup_in(elf->main.elf, SHT_DYNSYM, name, &found) &&
       !lookup_in(elf->main.elf, SHT_SYMTAB, name, &found)) {
-    load(elf);
+    load_files(elf);
     if (!lookup_in(elf->debug.elf, SHT_SYMTAB, name, &found) &&
         !lookup_in(elf->mini.elf, SHT_SYMTAB, name, &found))
       return -ENOENT;
