@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "unwind/ehframe_code.h"
+#include "unwind/ehframe_internal.h"
 #include "unwind/step.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes);
@@ -93,10 +95,26 @@ static void walk(const struct unwind_table *table, struct memory *memory, uint64
   }
 }
 
+/* The input as the code of a function. */
+static void follow_code(const uint8_t *data, size_t bytes) {
+  static struct code_scratch *scratch;
+  struct unwind_table table = {.rows = NULL};
+  struct cfi_sink sink = {.table = &table};
+
+  if (!scratch)
+    scratch = ehframe_code_scratch_new();
+  if (scratch && bytes && ehframe_code_rows(&sink, scratch, data, (uint32_t)bytes, 16)) {
+    EXPECT(table.row_count > 0 && table.rows[0].pc == 16);
+    check_rows(&table);
+  }
+  free(table.rows);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes) {
   struct unwind_table table;
   struct memory memory = {data, bytes};
   struct sound_image *image = NULL;
+  follow_code(data, bytes);
   const void *elf = data;
   size_t elf_bytes = bytes;
 

@@ -64,14 +64,14 @@ static int gaps_find(struct gap_fill *fill) {
     uint64_t at = table->segments[i].vaddr - table->base_vaddr, end;
     if (__builtin_add_overflow(at, table->segments[i].bytes, &end))
       continue;
-    const struct unwind_row *row = unwind_table_find(table, table->segments[i].vaddr);
-    const struct unwind_row *last = table->rows + table->row_count;
-    bool is_gap = !row || row->type == ROW_INVALID;
-    for (row = row ? row + 1 : table->rows; row < last && row->pc < end && !err; row++) {
+    const struct unwind_row *first = unwind_table_find(table, table->segments[i].vaddr);
+    bool is_gap = !first || first->type == ROW_INVALID;
+    size_t next = first ? (size_t)(first - table->rows) + 1 : 0;
+    for (; next < table->row_count && table->rows[next].pc < end && !err; next++) {
       if (is_gap)
-        err = gap_add(fill, at, row->pc);
-      is_gap = row->type == ROW_INVALID;
-      at = row->pc;
+        err = gap_add(fill, at, table->rows[next].pc);
+      is_gap = table->rows[next].type == ROW_INVALID;
+      at = table->rows[next].pc;
     }
     if (is_gap && !err)
       err = gap_add(fill, at, end);
