@@ -196,6 +196,12 @@ static __always_inline long step_by_row(struct native_walk *w, struct unwind_row
   return step_to_caller(w, row, cfa.value + cfa.addend);
 }
 
+/* Whether the thread stands behind a system call instruction (0f 05). */
+static __always_inline bool is_after_syscall(struct native_walk *w) {
+  __u16 code = 0;
+  return !read_user(&code, sizeof(code), w->ip - sizeof(code), w->remote) && code == 0x050f;
+}
+
 static __always_inline long walk_native_frame(__u32 i, struct native_walk *w) {
   if (i >= NATIVE_FRAMES_MAX)
     return end_native(w, WALK_TOO_DEEP);
@@ -210,7 +216,12 @@ static __always_inline long walk_native_frame(__u32 i, struct native_walk *w) {
     return w->may_copy ? end_native(w, WALK_NO_MAPPING) : step_by_chain(w, WALK_NO_MAPPING);
   if (mapping->segment == SEGMENT_NONE)
     return step_by_chain(w, WALK_NO_RULE);
-  return step_by_row(w, row_of(find_row(mapping, pc)), pc, i == 0);
+  struct unwind_row row = row_of(find_row(mapping, pc));
+  /* glibc ends the CFI of clone, clone3 and vfork at their system call, which no frame was set up
+   * for: the return address is on top of the stack */
+  if (row.type == ROW_INVALID && i == 0 && is_after_syscall(w))
+    row = (struct unwind_row){.type = ROW_RSP, .cfa = 1, .rbp = ROW_RBP_SAME};
+  return step_by_row(w, row, pc, i == 0);
 }
 
 static long walk_native_current(__u32 i, struct native_walk *w) {

@@ -79,6 +79,13 @@ static long hash_kernel_frame(__u32 i, struct event_stack **stack) {
   return 0;
 }
 
+/* Within execve, the old program's stack is gone and its registers point at nothing: what the kernel
+ * does there is the whole stack. */
+static __always_inline bool in_exec(struct task_struct *task) {
+  struct pt_regs *user = (struct pt_regs *)bpf_task_pt_regs(task);
+  return user->orig_ax == 59 || user->orig_ax == 322; /* execve, execveat */
+}
+
 /* Walks native and Python frames behind the kernel frames that are in `scratch` already. Returns the
  * stack's id, 0 when it was lost. */
 static __always_inline __u64 collect_stack(struct scratch *scratch, struct process_info *process,
@@ -98,7 +105,10 @@ static __always_inline __u64 collect_stack(struct scratch *scratch, struct proce
     return publish_stack(scratch, tgid, process);
   }
   walk_native(scratch, process, user, tgid, remote, kind);
-  if (process->python)
+  if (stack->native_end != WALK_ROOT && in_exec(task)) {
+    stack->native_count = 0;
+    stack->native_end = WALK_ROOT;
+  } else if (process->python)
     walk_python(scratch, process, task, tgid, remote, kind);
   if (stack->id <= STACK_STARTING)
     stack->id += STACK_STARTING + 1;
