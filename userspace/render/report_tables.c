@@ -129,10 +129,10 @@ static void put_functions_by_total(struct tables *tables) {
       report_add_table(tables->content, "Hottest functions by total time", columns, COUNT(columns));
   if (!table)
     return;
-  table->note =
-      all || telling_count == hotspots->function_count
-          ? cpu_note(tables)
-          : report_keep_format(tables->content, "%s; without start-up code", cpu_note(tables));
+  table->note = all || telling_count == hotspots->function_count
+                    ? cpu_note(tables)
+                    : report_keep_format(tables->content, "of %s CPU time; without start-up code",
+                                         report_keep_ns(tables->content, hotspots->total_ns));
   for (uint32_t i = 0; i < hotspots->function_count && table->row_count < tables->top_count; i++) {
     const struct hot_function *hot = &hotspots->functions[hotspots->by_total[i]];
     if (all || !hot->is_passage)
