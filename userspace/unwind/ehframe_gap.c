@@ -121,6 +121,25 @@ static int function_compare(const void *a, const void *b) {
   return left->end < right->end ? 1 : left->end > right->end ? -1 : 0; /* the longest first */
 }
 
+static void put_invalid(struct cfi_sink *sink, uint32_t pc) {
+  ehframe_sink_row(sink, (struct unwind_row){.pc = pc, .rbp = ROW_RBP_SAME, .type = ROW_INVALID});
+}
+
+/* Puts the rows of the function whose code was read, and an invalid one at its end; where it
+ * follows another directly, in place of that one's end. */
+static void put_function(const struct gap_fill *fill, struct cfi_sink *sink,
+                         struct gap_function function) {
+  struct unwind_table *gaps = sink->table;
+  uint32_t bytes = function.end - function.begin;
+  bool is_adjacent = gaps->row_count && gaps->rows[gaps->row_count - 1].pc == function.begin;
+
+  gaps->row_count -= is_adjacent;
+  if (ehframe_code_rows(sink, fill->scratch, fill->code, bytes, function.begin))
+    put_invalid(sink, function.end);
+  else if (is_adjacent)
+    put_invalid(sink, function.begin);
+}
+
 /* Follows one function's code, which may not reach past `limit`. */
 static void follow(const struct gap_fill *fill, struct cfi_sink *sink, struct gap_function function,
                    uint32_t limit) {
@@ -136,10 +155,8 @@ static void follow(const struct gap_fill *fill, struct cfi_sink *sink, struct ga
     uint64_t at = table->base_vaddr + function.begin - segment->vaddr, offset;
     if (at >= segment->bytes || __builtin_add_overflow(segment->offset, at, &offset))
       continue;
-    struct unwind_row after = {.pc = function.end, .rbp = ROW_RBP_SAME, .type = ROW_INVALID};
-    if (ehframe_elf_bytes(fill->image, offset, fill->code, bytes) &&
-        ehframe_code_rows(sink, fill->scratch, fill->code, bytes, function.begin))
-      ehframe_sink_row(sink, after);
+    if (ehframe_elf_bytes(fill->image, offset, fill->code, bytes))
+      put_function(fill, sink, function);
     return;
   }
 }
