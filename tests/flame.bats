@@ -100,6 +100,16 @@ sum() { awk '{ sum += $NF } END { printf "%d\n", sum }'; }
   grep -q ';KeywordIndex.score (keyword_index.py:52);.*;waiting: GIL [0-9]*$' "$BATS_TEST_TMPDIR/out"
 }
 
+# Reading the trace is part of it.
+@test "a million samples become a page in 2 s" {
+  "$BUILD/workloads/make_trace" "$BATS_FILE_TMPDIR/million.ragprof" --samples 1000000 --threads 16
+  before=${EPOCHREALTIME/./}
+  "$RAGPROF" flame -q -f html -o "$BATS_FILE_TMPDIR/million.html" "$BATS_FILE_TMPDIR/million.ragprof"
+  took_us=$((${EPOCHREALTIME/./} - before))
+  echo "$took_us us"
+  [ "$took_us" -lt 2000000 ]
+}
+
 @test "svg: well-formed XML" {
   if command -v xmllint >/dev/null; then
     xmllint --noout "$BATS_FILE_TMPDIR/t.svg"
@@ -118,6 +128,7 @@ sum() { awk '{ sum += $NF } END { printf "%d\n", sum }'; }
 @test "page: hostile names stay text" { browser page hostile_names html; }
 @test "page: totals of on-CPU, off-CPU and wall" { browser page totals_and_kinds html; }
 @test "page: header with completeness and losses" { browser page header html; }
+@test "page: answers at a glance" { browser page answers html; }
 @test "page: zoom by click" { browser page zoom html; }
 @test "page: flame and icicle" { browser page flame_grows_up html; }
 @test "page: search counts nested matches once" { browser page search html; }

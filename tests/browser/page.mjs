@@ -347,6 +347,26 @@ const cases = {
     });
   },
 
+  // The three largest waits of tests/unit/synthetic.h by reason and caller, and the hottest function.
+  async answers(file, { ragprof, trace }) {
+    const cpu = new Folded(ragprof, trace, 'cpu');
+    const off = new Folded(ragprof, trace, 'off-cpu');
+    await withPage(file, {}, async page => {
+      const [hottest] = await page.locator('#hottest li').allInnerTexts();
+      check(hottest.includes('sgemm_kernel_HASWELL') && hottest.includes('← Embedder.encode (embedding.py:31)'), hottest);
+      samePct(parsePct(hottest), cpu.self('sgemm_kernel_HASWELL'), cpu.total, 'hottest');
+      const waits = await page.locator('#waits li').allInnerTexts();
+      for (const [i, [reason, name]] of [['socket', 'stream_completion (generate.py:40)'],
+        ['GIL', 'KeywordIndex.score (keyword_index.py:52)'], ['disk', 'VectorIndex.search (vector_index.py:80)']].entries()) {
+        check(waits[i].includes(reason) && waits[i].includes(name), `wait ${i}: ${waits[i]}`);
+        samePct(parsePct(waits[i]), off.sum(labels => labels.includes(name) && labels.at(-1) === `waiting: ${reason}`),
+          off.total, name);
+      }
+      await page.locator('#waits button').first().click();
+      equal(await text(page, '#callers-name'), 'stream_completion (generate.py:40)', 'a click shows callers and callees');
+    });
+  },
+
   async phone(file) {
     await withPage(file, { viewport: { width: 390, height: 844 } }, async page => {
       const width = await page.evaluate(() => document.documentElement.scrollWidth);

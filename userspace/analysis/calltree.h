@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Sums samples and waits over the calling-context tree. Owns the three views of time: on-CPU
  * (samples, each worth its thread's exact on-CPU time / samples), off-CPU (intervals, exact; run
- * queue included) and wall (both). Of a wait, the blocked part stands at a leaf of its own reason and
- * the run-queue part at a leaf of WAIT_RUN_QUEUE; it is counted once, at its own reason. */
+ * queue included) and wall (both). Of a wait, the blocked part stands at a leaf of its own reason
+ * and the run-queue part at a leaf of WAIT_RUN_QUEUE; it is counted once, at its own reason. */
 #ifndef RAGPROF_ANALYSIS_CALLTREE_H
 #define RAGPROF_ANALYSIS_CALLTREE_H
 
@@ -28,7 +28,7 @@ struct calltree_filter {
 struct calltree_node {
   uint32_t parent; /* PROFILE_NONE for the root */
   uint32_t frame;  /* of the profile, with the line that was seen first; PROFILE_NONE: root, wait */
-  uint32_t function; /* of the profile; nodes of one parent differ in function, not in line */
+  uint32_t function;       /* of the profile; nodes of one parent differ in function, not in line */
   enum wait_reason reason; /* of a waiting leaf */
   bool is_wait;
   uint64_t self_ns;

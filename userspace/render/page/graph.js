@@ -397,6 +397,6 @@ class FlameGraph {
     const box = this.canvas.getBoundingClientRect();
     const scale = this.width / (this.range[1] - this.range[0]);
     const x = clamp((this.beginOf(this.cursor) - this.range[0]) * scale, 0, this.width);
-    return [box.left + x + 8, box.top + this.rowTop(this.depthOf(this.cursor)) + this.rowPx];
+    return [box.left + x, box.top + this.rowTop(this.depthOf(this.cursor)) + this.rowPx / 2];
   }
 }

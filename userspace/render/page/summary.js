@@ -52,6 +52,12 @@ function captureChips(profile) {
   return made.filter(Boolean);
 }
 
+/* Whether a function is the program's own, not of Python's library or of an installed package. */
+function isOwn(profile, fn) {
+  return profile.kinds[fn] === FRAME_PYTHON &&
+    !/\/(lib\/python|python)[0-9.]+\/|^<frozen/.test(profile.files[fn]);
+}
+
 /* The nearest Python function above a node, or the nearest of any kind that is not the same. */
 function calledFrom(view, node) {
   const profile = view.profile;
@@ -63,6 +69,14 @@ function calledFrom(view, node) {
       other = view.fn[up];
   }
   return other;
+}
+
+/* The nearest function above a node that is the program's own; -1 when there is none. */
+function ownCaller(view, node) {
+  for (let up = view.parent[node]; up > 0; up = view.parent[up])
+    if (isOwn(view.profile, view.fn[up]))
+      return view.fn[up];
+  return -1;
 }
 
 /* The largest self times, each with the caller that matters. */
@@ -81,19 +95,25 @@ function hottest(sums) {
     byFunction.set(view.fn[i], known);
   }
   return [...byFunction.values()].sort((a, b) => b.us - a.us).slice(0, ANSWERS)
-    .map(({ fn, us, node }) => ({ fn, us, from: calledFrom(view, node) }));
+    .map(({ fn, us, node }) => {
+      const own = isOwn(view.profile, fn) ? -1 : ownCaller(view, node);
+      return { fn, us, shown: fn, from: own < 0 ? calledFrom(view, node) : own };
+    });
 }
 
-/* The largest sums of waiting by reason and by the Python function that waits. */
+/* The largest sums of waiting by reason, by the Python function that waits and by the program's own
+ * function that called it. */
 function longestWaits(sums) {
   const view = sums.view('off-cpu');
   const found = new Map();
   for (let i = 1; i < view.parent.length; i++) {
     if (!view.self[i])
       continue;
-    const from = calledFrom(view, i);
-    const key = view.fn[i] + ',' + from;
-    const known = found.get(key) || { fn: view.fn[i], from, us: 0 };
+    const shown = calledFrom(view, i);
+    const own = ownCaller(view, i);
+    const key = `${view.fn[i]},${shown},${own}`;
+    const known = found.get(key) ||
+      { fn: view.fn[i], shown: shown < 0 ? view.fn[i] : shown, from: own === shown ? -1 : own, us: 0 };
     known.us += view.self[i];
     found.set(key, known);
   }
@@ -112,9 +132,9 @@ class Summary {
 
   update(sums) {
     this.showShares(sums);
-    const cpu = hottest(sums).map(item => this.answer(item, item.fn, item.from, sums.cpuUs, WAY_CPU));
-    const waits = longestWaits(sums).map(item => this.answer(item,
-      item.from < 0 ? item.fn : item.from, -1, sums.waitUs, item.fn - this.profile.firstReason + 1));
+    const cpu = hottest(sums).map(item => this.answer(item, sums.cpuUs, WAY_CPU));
+    const waits = longestWaits(sums).map(item =>
+      this.answer(item, sums.waitUs, item.fn - this.profile.firstReason + 1));
     byId('hottest').replaceChildren(...(cpu.length ? cpu : [element('li', 'nothing', 'no samples')]));
     byId('waits').replaceChildren(...(waits.length ? waits : [element('li', 'nothing', 'no waits')]));
   }
@@ -141,22 +161,25 @@ class Summary {
     byId('shares-total').textContent = `${formatUs(all)} summed over threads`;
   }
 
-  answer({ us, fn }, shown, from, whole, way) {
+  answer({ us, shown, from }, whole, way) {
     const item = element('li');
     const button = element('button', 'answer');
     button.type = 'button';
-    button.title = this.profile.labels[shown] + '\nShow callers and callees';
+    const { labels, names } = this.profile;
+    const isWait = way !== WAY_CPU;
+    const [first, second] = from < 0 ? [labels[shown], '']
+      : isWait ? [labels[from], ' → ' + names[shown]] : [labels[shown], ' ← ' + labels[from]];
+    button.title = `${first}${second}\nShow callers and callees`;
     const bar = element('span', 'answer-bar');
     bar.style.width = `${100 * us / whole}%`;
     bar.style.background = this.colors.way(way);
-    const name = element('span', 'answer-name', this.profile.labels[shown]);
-    if (from >= 0)
-      name.append(element('span', 'dim', ' ← ' + this.profile.labels[from]));
-    if (way !== WAY_CPU)
-      name.append(element('span', 'dim', ` ${this.profile.facts.reasons[way - 1]}`));
-    button.append(bar, element('b', 'answer-pct', formatPct(us, whole)), name,
-      element('span', 'dim answer-time', formatUs(us)));
-    button.addEventListener('click', () => this.picked(way === WAY_CPU ? fn : shown));
+    const name = element('span', 'answer-name', first);
+    name.append(element('span', 'dim', second));
+    button.append(bar, element('b', 'answer-pct', formatPct(us, whole)));
+    if (isWait)
+      button.append(element('span', 'answer-reason', this.profile.facts.reasons[way - 1]));
+    button.append(name, element('span', 'dim answer-time', formatUs(us)));
+    button.addEventListener('click', () => this.picked(shown));
     item.append(button);
     return item;
   }

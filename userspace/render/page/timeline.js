@@ -25,6 +25,7 @@ class Timeline {
     this.canvas.addEventListener('pointermove', event => this.onMove(event));
     this.canvas.addEventListener('pointerup', event => this.onUp(event));
     this.canvas.addEventListener('pointercancel', () => { this.drag = null; });
+    this.canvas.addEventListener('pointerleave', () => this.showPeak());
     this.canvas.addEventListener('dblclick', () => this.select(null));
     this.box.addEventListener('keydown', event => this.onKey(event));
   }
@@ -68,7 +69,7 @@ class Timeline {
     this.drawAxis(context, width, height);
     if (this.range)
       this.drawRange(context, height - TIMELINE_AXIS_PX);
-    this.note.textContent = `peak ${this.peak.toFixed(this.peak < 10 ? 1 : 0)} threads at once`;
+    this.showPeak();
   }
 
   /* Bars at least 2 px wide: neighbouring buckets are averaged on a small screen. */
@@ -117,6 +118,20 @@ class Timeline {
     }
   }
 
+  showPeak() {
+    this.note.textContent = `peak ${this.peak.toFixed(this.peak < 10 ? 1 : 0)} threads at once`;
+  }
+
+  /* What the threads did at a moment: how many of them, by way, largest first. */
+  showMoment(bucket) {
+    const b = Math.min(Math.floor(bucket), this.buckets - 1);
+    const names = ['on CPU', ...this.profile.facts.reasons];
+    const parts = this.layers.map((layer, way) => [layer[b] / this.profile.bucketUs, names[way]])
+      .filter(([threads]) => threads >= 0.05).sort((x, y) => y[0] - x[0])
+      .map(([threads, name]) => `${threads.toFixed(1)} ${name}`);
+    this.note.textContent = `at ${formatUs(b * this.profile.bucketUs)}: ${parts.join(', ') || 'nothing'}`;
+  }
+
   tickStep(duration, count) {
     const rough = duration / count;
     const power = 10 ** Math.floor(Math.log10(rough));
@@ -161,6 +176,7 @@ class Timeline {
 
   onMove(event) {
     const bucket = this.bucketAt(event);
+    this.showMoment(bucket);
     if (!this.drag) {
       const cursors = { new: 'crosshair', begin: 'ew-resize', end: 'ew-resize', move: 'grab' };
       this.canvas.style.cursor = cursors[this.gripAt(bucket)];
