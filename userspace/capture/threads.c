@@ -23,7 +23,7 @@ struct thread_store {
   struct thread *threads; /* trace id − 1 */
   uint32_t count;
   uint32_t capacity;
-  struct hash by_tid; /* TID → trace id; 0: ended */
+  struct hash by_tid; /* TID → trace id of its last thread; 0: none */
 };
 
 int thread_store_new(struct thread_store **out, struct trace_writer *writer) {
@@ -118,10 +118,8 @@ void thread_store_report(struct thread_store *store, const struct event_thread *
   snprintf(thread->name, sizeof(thread->name), "%s", event->name);
   if (event->what == THREAD_NEW)
     thread->start_ns = since(event->start_ns, base_ns);
-  if (event->what == THREAD_EXIT) {
+  if (event->what == THREAD_EXIT) /* found by its TID still: sums of its waits are yet to come */
     thread->end_ns = since(event->time_ns, base_ns);
-    hash_put(&store->by_tid, event->tid, 0);
-  }
   if (memcmp(&before, thread, sizeof(before)) || !before.name[0])
     put(store, id);
   put_account(store, id, event, base_ns);
