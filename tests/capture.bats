@@ -1,0 +1,316 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: GPL-2.0-or-later
+# Captures of programs with known answers: are the stacks whole, the shares and lines right, do the
+# times add up, and do independent counters agree? Needs a kernel and a user that may load BPF.
+
+# shellcheck disable=SC2154 # set by capture.bash
+load capture
+
+setup() {
+  capture_setup
+}
+
+teardown() {
+  capture_teardown
+}
+
+# Records a command that ends by itself or after $1 seconds.
+record() {
+  local seconds=$1
+  shift
+  background "$@"
+  sleep 0.3
+  "$ragprof" attach -q -F 499 -d "$seconds" -o "$trace" "$pid"
+}
+
+# ---- completeness ----
+
+@test "complete: a C program without frame pointers, 120 deep" {
+  record 2 "$workloads/deep_nofp" 6
+  is_complete 300
+  [ "$(figure '[.hot_paths[0].stack[] | select(startswith("descend") or startswith("deep"))] | length')" -ge 100 ] ||
+    [ "$(figure '.hot_paths[0].stack | length')" -ge 120 ]
+}
+
+@test "complete: the same, stripped" {
+  record 2 "$workloads/stripped" 6
+  is_complete 300
+}
+
+@test "complete: C++ with templates, exceptions and callbacks" {
+  record 2 "$workloads/cxx" 6
+  is_complete 300
+}
+
+@test "complete: 64 threads" {
+  record 3 "$workloads/threads64" 8
+  is_complete 300
+  [ "$(figure '.threads | length')" -ge 64 ] || [ "$(figure '.row_counts.threads')" -ge 64 ]
+}
+
+@test "complete: alloca, realigned stacks and signal handlers" {
+  record 2 "$workloads/realign" 6
+  is_complete 300
+  rm "$trace"
+  record 2 "$workloads/signals" 6
+  is_complete 300
+}
+
+@test "complete: hand-written assembly in libcrypto" {
+  needs openssl
+  record 2 openssl speed -seconds 6 rsa2048
+  is_complete 300
+}
+
+@test "complete: numpy and BLAS" {
+  /usr/bin/python3 -c 'import numpy' 2>/dev/null || skip "the system's python3 has no numpy"
+  record 3 /usr/bin/python3 "$ROOT/tests/workloads/numpy_blas.py" 8
+  is_complete 300
+  report | jq -e '[.functions[] | select(.kind == "python" and .name == "multiply")] | length == 1'
+}
+
+@test "complete: node" {
+  needs node
+  record 2 node -e 'const end = Date.now() + 8000; function busy(n) { let s = 0; for (let i = 0; i < n; i++) s += Math.sqrt(i); return s } while (Date.now() < end) busy(1e6)'
+  is_complete 300
+}
+
+@test "complete: libraries that are loaded late" {
+  background "$ragprof" run -q -F 499 -o "$trace" -- "$workloads/dlopener" 4
+  wait "$pid"
+  is_complete 300
+}
+
+@test "incomplete stacks say so: no unwind information, broken unwind information" {
+  for workload in no_cfi broken_cfi; do
+    record 1 "$workloads/$workload" 4
+    holds "$(figure .capture.samples.on_cpu) >= 100"
+    holds "$(figure .capture.samples.complete_pct) < 50"
+    "$ragprof" flame -f folded -o - "$trace" | grep -q '^\[incomplete: '
+    rm "$trace"
+  done
+}
+
+# ---- truth ----
+
+# The share of CPU time of a function with all it calls, in percent.
+total_pct() {
+  jq -r --arg name "$1" '[.functions[] | select(.name == $name) | .total_pct] | add // 0' "$2"
+}
+
+near() {
+  echo "$3: $1 %, known to be $2 %"
+  holds "($1) - ($2) <= 2 && ($2) - ($1) <= 2"
+}
+
+@test "truth: C functions with known shares, at 999 Hz for 20 s" {
+  "$ragprof" run -q -F 999 -o "$trace" -- "$workloads/shares" 20
+  "$ragprof" report -f json -n 1000 "$trace" >"$BATS_TEST_TMPDIR/report.json"
+  for share in half:50 third:30 sixth:15 rest:5; do
+    near "$(total_pct "${share%:*}" "$BATS_TEST_TMPDIR/report.json")" "${share#*:}" "${share%:*}"
+  done
+}
+
+@test "truth: Python functions and lines with known shares, at 999 Hz for 20 s" {
+  "$ragprof" run -q -F 999 -o "$trace" -- /usr/bin/python3 "$ROOT/tests/workloads/shares.py" 20 \
+    >"$BATS_TEST_TMPDIR/truth.json"
+  "$ragprof" report -f json -n 1000 "$trace" >"$BATS_TEST_TMPDIR/report.json"
+  while read -r name pct; do
+    near "$(total_pct "$name" "$BATS_TEST_TMPDIR/report.json")" "$pct" "$name"
+  done < <(jq -r '.functions | to_entries[] | "\(.key) \(.value.pct)"' "$BATS_TEST_TMPDIR/truth.json")
+  while read -r line pct; do
+    near "$(jq -r --argjson line "$line" '[.lines[] | select(.line == $line and (.file | endswith("shares.py"))) | .own_pct] | add // 0' \
+      "$BATS_TEST_TMPDIR/report.json")" "$pct" "line $line"
+  done < <(jq -r '.functions[].lines | to_entries[] | "\(.key) \(.value)"' "$BATS_TEST_TMPDIR/truth.json")
+}
+
+@test "truth: every CPython version, functions, lines and whole stacks" {
+  local python found=0
+  while read -r python; do
+    found=$((found + 1))
+    echo "$python"
+    "$ragprof" run -q -F 999 -o "$trace" -- "$python" "$ROOT/tests/workloads/shares.py" 4 \
+      >"$BATS_TEST_TMPDIR/truth.json"
+    "$ragprof" report -f json -n 1000 "$trace" >"$BATS_TEST_TMPDIR/report.json"
+    for line in $(jq -r '.functions[].lines | keys[]' "$BATS_TEST_TMPDIR/truth.json"); do
+      jq -e --argjson line "$line" '[.lines[] | select(.line == $line and (.file | endswith("shares.py")))] | length == 1' \
+        "$BATS_TEST_TMPDIR/report.json" >/dev/null
+    done
+    for share in half:50 third:30 sixth:15 rest:5; do
+      holds "$(total_pct "${share%:*}" "$BATS_TEST_TMPDIR/report.json") - ${share#*:} < 4"
+      holds "${share#*:} - $(total_pct "${share%:*}" "$BATS_TEST_TMPDIR/report.json") < 4"
+    done
+    is_complete 300
+    rm "$trace"
+  done < <(pythons)
+  [ "$found" -gt 0 ] || skip "no python3 here"
+  [ "$found" -eq 7 ] || echo "# only $found of 7 interpreters are here" >&3
+}
+
+@test "truth: generators, coroutines, deep recursion and the GIL on every CPython version" {
+  local python script
+  while read -r python; do
+    for script in generators async_app deep_recursion gil; do
+      echo "$python $script"
+      "$ragprof" run -q -F 499 -d 1.5 -o "$trace" -- timeout 2.5 "$python" "$ROOT/tests/workloads/$script.py" 2 \
+        >/dev/null 2>&1
+      holds "$(figure .capture.samples.complete_pct) >= 99"
+      case $script in
+      async_app) report | jq -e '[.functions[] | select(.kind == "python")] | length > 2' >/dev/null ;;
+      gil) report | jq -e '[.off_cpu_reasons[] | select(.reason == "GIL" and .total_ms > 50)] | length == 1' >/dev/null ;;
+      esac
+      rm "$trace"
+    done
+  done < <(pythons)
+}
+
+@test "agreement: the ten hottest functions are those of perf record" {
+  needs perf
+  background "$workloads/cxx" 14
+  sleep 0.3
+  "$ragprof" attach -q -F 499 -d 5 -o "$trace" "$pid"
+  perf record -q -F 499 -e cpu-clock -o "$BATS_TEST_TMPDIR/perf.data" -p "$pid" -- sleep 5 2>/dev/null ||
+    skip "perf record does not work here"
+  perf report -q -i "$BATS_TEST_TMPDIR/perf.data" --no-children --sort symbol --stdio 2>/dev/null |
+    sed -n 's/^ *\([0-9.]*\)%.*\[\.\] /\1 /p' | awk '$1 >= 4' >"$BATS_TEST_TMPDIR/theirs"
+  "$ragprof" run -q -F 99 -d 0.1 -o "$BATS_TEST_TMPDIR/x.ragprof" -- true
+  "$ragprof" report -f json -n 1000 "$trace" | jq -r '.functions[] | "\(.self_pct) \(.name)"' >"$BATS_TEST_TMPDIR/ours"
+  # inlined functions are perf's callers: those that perf names must be found at about its share
+  local pct name ours
+  [ -s "$BATS_TEST_TMPDIR/theirs" ]
+  while read -r pct name; do
+    ours=$(total_of "$name")
+    echo "$name: perf $pct %, ragprof $ours %"
+    holds "$ours >= $pct - 6"
+  done <"$BATS_TEST_TMPDIR/theirs"
+}
+
+# What ragprof gives to a function with what was inlined into it, in percent of the samples.
+total_of() {
+  "$ragprof" report -f json -n 1000 "$trace" |
+    jq -r --arg name "$1" '[.functions[] | select(.name == $name or (.name | startswith($name + "("))) | .total_pct] | max // 0'
+}
+
+# ---- accounting ----
+
+@test "accounting: on-CPU, waiting and run queue add up to wall time, per thread" {
+  background "$workloads/threads64" 8
+  sleep 0.3
+  "$ragprof" attach -q -d 4 -o "$trace" "$pid"
+  "$ragprof" report -f json -n 1000 "$trace" >"$BATS_TEST_TMPDIR/report.json"
+  [ "$(jq '[.threads[] | select(.wall_ms > 1000)] | length' "$BATS_TEST_TMPDIR/report.json")" -ge 64 ]
+  jq -e '[.threads[] | select(.wall_ms > 1000 and (.sum_pct < 98 or .sum_pct > 102))] | length == 0' "$BATS_TEST_TMPDIR/report.json"
+}
+
+@test "accounting: on-CPU time is what /proc/PID/stat counts" {
+  background "$workloads/shares" 10
+  sleep 0.3
+  ticks() { awk '{ print $14 + $15 }' "/proc/$pid/stat"; }
+  local before after hz
+  before=$(ticks)
+  "$ragprof" attach -q -d 4 -o "$trace" "$pid"
+  after=$(ticks)
+  hz=$(getconf CLK_TCK)
+  # /proc also counts what ran before and after the recording: start-up and naming
+  local ours theirs
+  ours=$(figure '[.threads[].on_cpu_ms] | add')
+  theirs=$(((after - before) * 1000 / hz))
+  echo "ragprof $ours ms, /proc $theirs ms"
+  holds "$ours <= $theirs + 60"
+  holds "$ours >= 0.6 * $theirs"
+}
+
+@test "accounting: waits by reason agree with what the program measured itself" {
+  "$ragprof" run -q -o "$trace" -- "$workloads/offcpu" 5 >"$BATS_TEST_TMPDIR/truth.json"
+  cat "$BATS_TEST_TMPDIR/truth.json"
+  "$ragprof" report -f json -n 1000 "$trace" >"$BATS_TEST_TMPDIR/report.json"
+  local kind reason
+  for kind in nanosleep:timer futex:futex pipe:pipe socket:socket poll:timer child:child; do
+    reason=${kind#*:}
+    # waits whose stack goes through the function of that name
+    local ours theirs
+    ours=$(jq -r --arg f "wait_${kind%:*}" --arg r "$reason" \
+      '[.off_cpu[] | select(.reason == $r and any(.stack[]; . == $f or startswith($f + " ") or startswith($f + "("))) | .total_ms] | add // 0' \
+      "$BATS_TEST_TMPDIR/report.json")
+    theirs=$(jq -r --arg f "wait_${kind%:*}" '(.[$f] // .waits[$f] // .kinds[$f]) | (.total_ms // (.total_ns / 1e6) // (.total_s * 1e3))' \
+      "$BATS_TEST_TMPDIR/truth.json")
+    echo "$kind: ragprof $ours ms, the program $theirs ms"
+    holds "$ours >= 0.95 * $theirs - 20 && $ours <= 1.05 * $theirs + 20"
+  done
+}
+
+# ---- processes ----
+
+@test "run passes the exit status through, also a signal's" {
+  run "$ragprof" run -q -o "$trace" -- sh -c 'exit 42'
+  [ "$status" -eq 42 ]
+  run "$ragprof" run -q --force -o "$trace" -- sh -c 'kill -TERM $$'
+  [ "$status" -eq 143 ]
+  run "$ragprof" run -q --force -o "$trace" -- /nonexistent/program
+  [ "$status" -eq 127 ]
+  [[ $output == *"/nonexistent/program"* ]]
+}
+
+@test "children are followed, through fork and exec; 1,000 of them" {
+  "$ragprof" run -q -o "$trace" -- "$workloads/forker"
+  holds "$(figure .row_counts.processes) >= 1001 || $(figure '.processes | length') >= 1001"
+  "$ragprof" run -q --force -o "$trace" -- "$workloads/execer"
+  is_complete 1
+}
+
+@test "children that were there before are recorded too, unless told otherwise" {
+  background sh -c "'$workloads/shares' 6 >/dev/null; :"
+  sleep 0.3
+  "$ragprof" attach -q -d 1 -o "$trace" "$pid"
+  report | jq -e 'any(.functions[]; .name == "half")' >/dev/null
+  "$ragprof" attach -q -d 1 --no-children --force -o "$trace" "$pid"
+  report | jq -e 'all(.functions[]?; .name != "half")' >/dev/null
+}
+
+@test "attach --name finds processes; several PIDs go into one trace" {
+  cp "$workloads/shares" "$BATS_TEST_TMPDIR/shares-named"
+  background "$BATS_TEST_TMPDIR/shares-named" 6
+  background "$BATS_TEST_TMPDIR/shares-named" 6
+  sleep 0.3
+  "$ragprof" attach -q -d 1 -o "$trace" --name 'shares-nam*'
+  [ "$(figure '.target.pids | length')" -eq 2 ]
+}
+
+@test "attach ends when the target does, and at Ctrl-C" {
+  background "$workloads/shares" 1
+  timeout 20 "$ragprof" attach -q -o "$trace" "$pid"
+  [ "$(figure .capture.end)" = "target exited" ]
+  background "$workloads/shares" 10
+  local target=$pid
+  background "$ragprof" attach -q --force -o "$trace" "$target"
+  sleep 1.5
+  kill -INT "$pid"
+  wait "$pid"
+  [ "$(figure .capture.end)" = interrupted ]
+  kill -0 "$target"
+}
+
+@test "a trace is readable after the recorder was killed" {
+  background "$workloads/shares" 20
+  local target=$pid
+  background "$ragprof" attach -q -o "$trace" "$target"
+  sleep 6.5
+  kill -KILL "$pid"
+  wait "$pid" || true
+  run "$ragprof" report "$trace"
+  [ "$status" -eq 0 ]
+  holds "$(figure .capture.samples.on_cpu) >= 100"
+  [ "$(figure .capture.file.is_whole)" = false ]
+  kill -0 "$target"
+}
+
+# ---- nothing is left behind ----
+
+@test "no BPF program is left after a capture" {
+  needs bpftool
+  background "$workloads/shares" 10
+  "$ragprof" attach -q -d 0.5 -o "$trace" "$pid"
+  sleep 0.2
+  run bash -c "bpftool prog list | grep -E ' on_(sample|switch|waking|task|exec|exit|new_task) '"
+  [ -z "$output" ]
+}
