@@ -158,7 +158,10 @@ int symbol_table_add_plt(struct symbol_table *table, Elf *elf) {
   int result = read_relocations(&lazy, table, elf, ".rela.plt");
   for (size_t i = 0; !result && i < lazy.count; i++)
     result = add_pointer(&sorted, lazy.items[i].vaddr, lazy.items[i].name);
-  if (!result)
+  /* Only .plt.got jumps through pointers that are bound at start. There can be millions of others.
+   */
+  GElf_Shdr header;
+  if (!result && image_section(elf, ".plt.got", &header))
     result = read_relocations(&sorted, table, elf, ".rela.dyn");
   if (!result && sorted.count)
     qsort(sorted.items, sorted.count, sizeof(*sorted.items), by_vaddr);

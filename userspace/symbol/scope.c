@@ -81,8 +81,9 @@ static bool prepend_scope(const struct text_sections *texts, struct buf *text, D
     prepend(text, name);
   else if (text->length) /* the class of a lambda has no name */
     prepend(text, strcmp(buf_text(text), "operator()") ? "{unnamed}" : "{lambda}");
+  bool is_qualified = readable;
   free(readable);
-  return readable;
+  return is_qualified;
 }
 
 static bool is_named_scope(Dwarf_Die *die) {

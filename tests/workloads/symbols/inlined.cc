@@ -13,7 +13,9 @@ public:
     for (int i = 0; i < count * 8; i++)
       vectors_[i] = static_cast<float>(i % 17);
   }
-  ~Index() { delete[] vectors_; }
+  ~Index() {
+    delete[] vectors_;
+  }
   __attribute__((noinline)) int nearest(const float *query) const;
 
 private:

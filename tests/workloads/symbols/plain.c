@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Functions of every kind of symbol: global, local, weak, aliased, without a size, called by PLT. */
+/* Functions with every kind of symbol: global, local, weak, aliased, unsized, called by PLT. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
