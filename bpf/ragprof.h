@@ -32,6 +32,7 @@ enum unwind_row_type {
   ROW_DEREF_RBP_PLUS = 9, /* CFA = *(rbp + 8*(cfa & 255)) + 8*(cfa >> 8) */
   ROW_DEREF_INDEXED = 10, /* CFA = *(rsp + 8*(cfa & 15) + 8*index) + 8*(cfa >> 8), where index is the
                              DWARF register number (cfa >> 4) & 15, known as for ROW_REGISTER */
+  ROW_DEREF_RSP_BELOW = 11, /* CFA = *(rsp - 8*(cfa & 255)) + 8*(cfa >> 8) */
 };
 
 #define ROW_RBP_SAME 127  /* the caller's rbp is rbp */

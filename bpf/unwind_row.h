@@ -68,6 +68,10 @@ ROW_INLINE int row_cfa(struct unwind_row row, __u64 pc, __u64 sp, __u64 bp, stru
     out->value = sp + 8 * (offset & 255);
     out->addend = 8 * (__s64)(offset >> 8);
     return ROW_CFA_LOAD;
+  case ROW_DEREF_RSP_BELOW:
+    out->value = sp - 8 * (offset & 255);
+    out->addend = 8 * (__s64)(offset >> 8);
+    return ROW_CFA_LOAD;
   case ROW_DEREF_RBP_PLUS:
     out->value = bp + 8 * (offset & 255);
     out->addend = 8 * (__s64)(offset >> 8);

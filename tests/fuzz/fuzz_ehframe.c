@@ -74,7 +74,7 @@ static bool read_memory(void *ctx, uint64_t address, void *out, size_t bytes) {
 
 static void check_rows(const struct unwind_table *table) {
   for (size_t i = 0; i < table->row_count; i++) {
-    EXPECT(table->rows[i].type <= ROW_DEREF_INDEXED);
+    EXPECT(table->rows[i].type <= ROW_DEREF_RSP_BELOW);
     EXPECT(!i || table->rows[i - 1].pc < table->rows[i].pc);
     const struct unwind_row *found =
         unwind_table_find(table, table->base_vaddr + table->rows[i].pc);

@@ -157,6 +157,12 @@ static void remembered_state_and_expressions(void **state) {
   /* the PLT's: rsp+8 + (((rip & 15) >= 11) << 3) */
   PUT_FDE(&frame, 0x1130, 0x10, 0x0f, 11, 0x77, 8, 0x80, 0, 0x3f, 0x1a, 0x3b, 0x2a, 0x33, 0x24,
           0x22);
+  /* CFA = *(rsp-8)+8 */
+  PUT_FDE(&frame, 0x1160, 0x10, 0x0f, 5, 0x77, 0x78, 0x06, 0x23, 8);
+  /* CFA = *(rbp+120)+8 */
+  PUT_FDE(&frame, 0x1170, 0x10, 0x0f, 6, 0x76, 0xf8, 0, 0x06, 0x23, 8);
+  /* CFA = *(rsp+8+8*r9)+8 */
+  PUT_FDE(&frame, 0x1180, 0x10, 0x0f, 10, 0x77, 8, 0x79, 0, 0x38, 0x1e, 0x22, 0x06, 0x23, 8);
   /* the return address is undefined */
   PUT_FDE(&frame, 0x1140, 0x10, 0x07, 16);
   /* CFA = r10 + 0; then CFA = rsp + 100: no row can say it */
@@ -172,7 +178,11 @@ static void remembered_state_and_expressions(void **state) {
   expect_row(&table, 7, 0x1150, ROW_REGISTER, 10, ROW_RBP_SAME);
   expect_row(&table, 8, 0x1154, ROW_INVALID, 0, ROW_RBP_SAME);
   assert_int_equal(table.unsupported_count, 1);
-  assert_int_equal(table.row_count, 9); /* the end after 0x1160 is invalid already */
+  expect_row(&table, 9, 0x1160, ROW_DEREF_RSP_BELOW, 1 << 8 | 1, ROW_RBP_SAME);
+  expect_row(&table, 10, 0x1170, ROW_DEREF_RBP_PLUS, 1 << 8 | 15, ROW_RBP_SAME);
+  expect_row(&table, 11, 0x1180, ROW_DEREF_INDEXED, 1 << 8 | 9 << 4 | 1, ROW_RBP_SAME);
+  expect_row(&table, 12, 0x1190, ROW_INVALID, 0, ROW_RBP_SAME);
+  assert_int_equal(table.row_count, 13);
   unwind_table_fini(&table);
 }
 

@@ -314,10 +314,14 @@ static bool row_deref(struct unwind_row *row, const struct cfi_rules *rules) {
   }
   if (rules->cfa_register != DWARF_RSP && rules->cfa_register != DWARF_RBP)
     return false;
-  row->type = rules->cfa_register == DWARF_RSP ? ROW_DEREF_RSP : ROW_DEREF_RBP_PLUS;
-  if (!words(rules->cfa_offset, 0, 255, &offset) || !words(rules->cfa_addend, 0, 255, &addend))
+  if (!words(rules->cfa_offset, -255, 255, &offset) || !words(rules->cfa_addend, 0, 255, &addend))
     return false;
-  row->cfa = (uint16_t)(addend << 8 | offset);
+  row->type = rules->cfa_register == DWARF_RBP ? ROW_DEREF_RBP_PLUS
+              : offset < 0                     ? ROW_DEREF_RSP_BELOW
+                                               : ROW_DEREF_RSP;
+  if (row->type == ROW_DEREF_RBP_PLUS && offset < 0)
+    return false;
+  row->cfa = (uint16_t)(addend << 8 | (offset < 0 ? -offset : offset));
   return true;
 }
 
