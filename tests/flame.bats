@@ -120,6 +120,11 @@ sum() { awk '{ sum += $NF } END { printf "%d\n", sum }'; }
   fi
 }
 
+@test "page: sums of a hand-made profile with recursion" {
+  command -v node >/dev/null || skip "node is not installed"
+  node tests/browser/model.mjs
+}
+
 @test "svg: names and shares" { browser svg names_and_shares svg; }
 @test "svg: zoom" { browser svg zoom svg; }
 @test "svg: search" { browser svg search svg; }

@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// The page's own sums, without a browser: a hand-made profile with recursion, encoded here as
+// userspace/render/flame_data.h documents it.
+import { readFileSync } from 'node:fs';
+import vm from 'node:vm';
+import assert from 'node:assert/strict';
+
+const sources = ['data.js', 'tree.js', 'units.js', 'colors.js']
+  .map(name => readFileSync(new URL(`../../userspace/render/page/${name}`, import.meta.url), 'utf8')).join('\n');
+const context = vm.createContext({ TextDecoder, Map, console });
+vm.runInContext(sources, context);
+const { Profile, MergedTree, Sums, callersOf, calleesOf, matchedUs } =
+  vm.runInContext('({ Profile, MergedTree, Sums, callersOf, calleesOf, matchedUs })', context);
+
+const NATIVE = 1;
+const PYTHON = 3;
+const MAIN = 0, FIB = 1, EVAL = 2, READ = 3;
+
+const varint = value => {
+  const bytes = [];
+  for (; value > 127; value = Math.floor(value / 128))
+    bytes.push(value % 128 + 128);
+  return [...bytes, value];
+};
+const text = value => [...varint(Buffer.byteLength(value)), ...Buffer.from(value)];
+
+// Two threads of 10 µs a sample; four buckets of 1 ms.
+const facts = {
+  bucket_ns: 1e6, bucket_count: 4, reasons: ['unknown', 'disk'],
+  threads: [{ process: 0, tid: 1, weight_ns: 10000 }, { process: 0, tid: 2, weight_ns: 10000 }],
+  processes: [{ pid: 1 }], facts: {}, counters: {},
+};
+const strings = ['', 'main', 'fib', '/srv/fib.py', 'eval', '/usr/bin/python3.11', 'read', '/lib/libc.so.6'];
+// name, file, module, first line, kind
+const functions = [[1, 0, 5, 0, NATIVE], [2, 3, 0, 5, PYTHON], [4, 0, 5, 0, NATIVE], [6, 0, 7, 0, NATIVE]];
+// main → fib:7 → eval → fib:7 → eval → fib:9; fib:7 → read.  number - parent, function, line, flags
+const nodes = [[1, MAIN, 0, 0], [1, FIB, 7, 0], [1, EVAL, 0, 0], [1, FIB, 7, 0], [1, EVAL, 0, 0], [1, FIB, 9, 0], [5, READ, 0, 0]];
+// thread, node, way, entries: bucket delta, count[, µs]
+const streams = [
+  [0, 2, 0, [[0, 1]]],                 // outer fib: 10 µs in bucket 0
+  [0, 4, 0, [[1, 2]]],                 // inner fib: 20 µs in bucket 1
+  [0, 6, 0, [[0, 1], [3, 3]]],         // innermost fib: 10 µs in 0, 30 µs in 3
+  [1, 3, 0, [[2, 4]]],                 // eval: 40 µs in 2
+  [1, 7, 2, [[1, 1, 500], [1, 0, 300]]], // read waits for the disk: 500 µs in 1, 300 in 2
+];
+
+const body = [
+  ...varint(functions.length), ...functions.flat().flatMap(varint),
+  ...varint(nodes.length), ...nodes.flat().flatMap(varint),
+  ...varint(streams.length),
+  ...streams.flatMap(([thread, node, way, entries]) =>
+    [thread, node, way, entries.length, ...entries.flat()].flatMap(varint)),
+];
+const profile = new Profile(Uint8Array.from([
+  ...varint(1), ...text(JSON.stringify(facts)), ...text(strings.map(string => string + '\0').join('')), ...body]));
+const tree = new MergedTree(profile, false);
+const sums = new Sums(tree, null, null);
+const DISK = profile.firstReason + 1;
+
+// A recursive function's total counts each moment once.
+let { self, total } = sums.functions('cpu');
+assert.equal(self[FIB], 10 + 20 + 40);
+assert.equal(total[FIB], 110);
+assert.equal(total[EVAL], 100 - 20 + 20); // all but the outer fib's own 10 µs
+assert.equal(total[MAIN], 110);
+assert.equal(sums.totalUs('wall'), 110 + 800);
+({ self, total } = sums.functions('off-cpu'));
+assert.equal(total[FIB], 800);
+assert.equal(self[READ], 0);
+assert.equal(self[DISK], 800);
+
+// A range of buckets and a thread.
+assert.equal(new Sums(tree, [0, 1], null).cpuUs, 20);
+assert.equal(new Sums(tree, [1, 3], null).cpuUs, 60);
+assert.equal(new Sums(tree, [2, 4], null).waitUs, 300);
+assert.equal(new Sums(tree, null, Uint8Array.from([1, 0])).totalUs('wall'), 70);
+
+// Lines: the outermost fib is at line 7 all the time.
+assert.deepEqual([...sums.lines('cpu', FIB, -1)].map(line => [...line]), [[7, 110]]);
+
+// Callers and callees count recursion once.
+const names = view => [...view.fn].map((fn, i) => `${profile.names[fn]} ${view.total[i]}`).join(', ');
+assert.equal(names(callersOf(sums, 'cpu', FIB)), 'fib 110, main 110');
+assert.equal(names(calleesOf(sums, 'cpu', EVAL)), 'eval 100, fib 60, eval 40, fib 40');
+assert.equal(names(callersOf(sums, 'off-cpu', DISK)), 'waiting: disk 800, read 800, fib 800, main 800');
+
+// Nested matches count once.
+const matches = new Uint8Array(profile.functionCount);
+matches[FIB] = matches[EVAL] = 1;
+assert.equal(matchedUs(sums.view('cpu'), matches), 110);
+
+// Without the interpreter's frames its time goes to the Python function, and fib calls fib.
+const compact = new Sums(new MergedTree(profile, true), null, null);
+({ self, total } = compact.functions('cpu'));
+assert.equal(total[EVAL], 0);
+assert.equal(self[FIB], 110);
+assert.equal(compact.totalUs('wall'), 910);
+assert.equal(names(callersOf(compact, 'cpu', FIB)), 'fib 110');
+
+// Whatever ends early is refused.
+assert.throws(() => new Profile(Uint8Array.from([...varint(1), ...text(JSON.stringify(facts)), ...text('\0'), ...body.slice(0, -1)])));
+assert.throws(() => new Profile(Uint8Array.from([9])), /another version/);
