@@ -103,6 +103,21 @@ class FlameGraph {
     this.scroller.dataset.rowPx = this.rowPx;
   }
 
+  /* Rows of a long trunk to scroll past at first, so that the eye meets the crown: where stacks have
+   * one way to go for most of the height, the answer lies beyond. */
+  trunkRows() {
+    const view = this.view;
+    let rows = 0;
+    for (let node = 0; ; rows++) {
+      const next = this.shownChildren(node).find(child => view.total[child] >= 0.9 * view.total[0]);
+      if (next === undefined)
+        break;
+      node = next;
+    }
+    const shown = Math.floor(this.scroller.clientHeight / this.rowPx);
+    return rows > shown - 12 ? Math.max(rows - 3, 0) : 0;
+  }
+
   deepest(range) {
     let deepest = 0;
     if (this.scroller.clientWidth > 0)
@@ -121,9 +136,9 @@ class FlameGraph {
     const rows = this.deepest(this.range) + 1;
     this.height = Math.max(rows * this.rowPx + 4, this.scroller.clientHeight);
     this.spacer.style.height = this.height + 'px';
+    const fromStart = keepsPlace ? fromRoot : this.trunkRows() * this.rowPx;
     this.scroller.scrollTop = this.isRootBelow
-      ? this.height - this.scroller.clientHeight - (keepsPlace ? fromRoot : 0)
-      : keepsPlace ? fromRoot : 0;
+      ? this.height - this.scroller.clientHeight - fromStart : fromStart;
     this.requestDraw();
   }
 

@@ -58,14 +58,16 @@ function isOwn(profile, fn) {
     !/\/(lib\/python|python)[0-9.]+\/|^<frozen/.test(profile.files[fn]);
 }
 
-/* The nearest Python function above a node, or the nearest of any kind that is not the same. */
+/* The nearest other function above a node: a Python one, or else one of any kind. */
 function calledFrom(view, node) {
   const profile = view.profile;
   let other = -1;
   for (let up = view.parent[node]; up > 0; up = view.parent[up]) {
+    if (view.fn[up] === view.fn[node])
+      continue;
     if (profile.kinds[view.fn[up]] === FRAME_PYTHON)
       return view.fn[up];
-    if (other < 0 && view.fn[up] !== view.fn[node])
+    if (other < 0)
       other = view.fn[up];
   }
   return other;

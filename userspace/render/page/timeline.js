@@ -34,6 +34,7 @@ class Timeline {
   setData(profile, threads, kind) {
     const ways = profile.facts.reasons.length + 1;
     this.profile = profile;
+    this.kind = kind;
     this.buckets = profile.bucketCount;
     this.layers = Array.from({ length: ways }, () => new Float64Array(this.buckets));
     for (let i = 0; i < profile.streamCount; i++) {
@@ -72,9 +73,15 @@ class Timeline {
     this.showPeak();
   }
 
-  /* Bars at least 2 px wide: neighbouring buckets are averaged on a small screen. */
+  /* How many buckets one bar averages: bars are at least 2 px wide, and hold some samples each, or
+   * the beat of samples and buckets would show instead of the load. */
+  bucketsPerBar(width) {
+    const samplesUs = this.kind === 'off-cpu' ? 0 : 3e6 / (this.profile.facts.frequency_hz || 99);
+    return Math.max(1, Math.ceil(2 * this.buckets / width), Math.round(samplesUs / this.profile.bucketUs));
+  }
+
   drawBars(context, width, height) {
-    const merge = Math.max(1, Math.ceil(2 * this.buckets / width));
+    const merge = this.bucketsPerBar(width);
     const bars = Math.ceil(this.buckets / merge);
     const sums = this.layers.map(layer => {
       const bar = new Float64Array(bars);
@@ -82,6 +89,9 @@ class Timeline {
         bar[Math.floor(b / merge)] += layer[b];
       return bar;
     });
+    const last = this.buckets - (bars - 1) * merge;
+    for (const bar of sums)
+      bar[bars - 1] *= merge / last;
     let top = 0;
     for (let b = 0; b < bars; b++)
       top = Math.max(top, sums.reduce((sum, bar) => sum + bar[b], 0));
@@ -124,9 +134,13 @@ class Timeline {
 
   /* What the threads did at a moment: how many of them, by way, largest first. */
   showMoment(bucket) {
-    const b = Math.min(Math.floor(bucket), this.buckets - 1);
+    const merge = this.bucketsPerBar(this.width);
+    const b = Math.min(Math.floor(bucket / merge) * merge, this.buckets - 1);
+    const end = Math.min(b + merge, this.buckets);
     const names = ['on CPU', ...this.profile.facts.reasons];
-    const parts = this.layers.map((layer, way) => [layer[b] / this.profile.bucketUs, names[way]])
+    const whole = (end - b) * this.profile.bucketUs;
+    const parts = this.layers.map((layer, way) =>
+      [layer.subarray(b, end).reduce((sum, us) => sum + us, 0) / whole, names[way]])
       .filter(([threads]) => threads >= 0.05).sort((x, y) => y[0] - x[0])
       .map(([threads, name]) => `${threads.toFixed(1)} ${name}`);
     this.note.textContent = `at ${formatUs(b * this.profile.bucketUs)}: ${parts.join(', ') || 'nothing'}`;
