@@ -16,14 +16,20 @@ static bool word(const struct step *step, uint64_t address, uint64_t *value) {
   return step->read(step->ctx, address, value, sizeof(*value));
 }
 
-/* To the caller, whose stack pointer is `cfa`. */
+/* To the caller, whose stack pointer is `cfa`. GCC says that rbp lies at rbp up to the last
+ * instruction of functions that realign their stack, also after it was popped: where nothing can be
+ * read there, rbp is the caller's already. */
 static enum unwind_step leave(const struct step *step, struct row_slots slots, uint64_t cfa) {
   struct unwind_registers *registers = step->registers;
   uint64_t ra, bp = registers->bp;
 
-  if (!word(step, slots.ra_address, &ra) ||
-      (slots.bp_address && !word(step, slots.bp_address, &bp)))
+  if (!word(step, slots.ra_address, &ra))
     return UNWIND_FAILED_READ;
+  if (slots.bp_address && !word(step, slots.bp_address, &bp)) {
+    if (slots.bp_address != registers->bp)
+      return UNWIND_FAILED_READ;
+    bp = registers->bp;
+  }
   registers->ip = ra;
   registers->sp = cfa;
   registers->bp = bp;
