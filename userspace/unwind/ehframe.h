@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Compiles the .eh_frame of an ELF image into the compact rows of bpf/ragprof.h: sorted, one row
- * from each pc where the rule changes. The image is hostile: everything is bounds-checked. */
+ * from each pc where the rule changes. Functions that have none (hand-written assembly) get rows by
+ * following their code, where a symbol tells where they are. The image is hostile: everything is
+ * bounds-checked. */
 #ifndef RAGPROF_UNWIND_EHFRAME_H
 #define RAGPROF_UNWIND_EHFRAME_H
 
@@ -35,8 +37,8 @@ struct unwind_table {
  * leaves the others. */
 int unwind_table_build(struct unwind_table *table, const void *image, size_t bytes);
 
-/* The same from an open file (mapped privately for the time of the call). A file that shrinks
- * meanwhile must not kill the caller: the size is taken by fstat and pread is used. */
+/* The same from an open file. Only what is needed is read, by pread: a file that shrinks meanwhile
+ * does not kill the caller. */
 int unwind_table_build_fd(struct unwind_table *table, int fd);
 
 void unwind_table_fini(struct unwind_table *table);
