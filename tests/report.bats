@@ -64,7 +64,9 @@ share() {
 @test "paths are disjoint" {
   check '[.hot_paths[].samples] | add <= 10000'
   check '[.hot_paths[].pct] | add | . > 95 and . <= 100.1'
-  check '[.hot_paths[] | select(.stack[-1] == "sgemm_kernel_HASWELL") | .samples] | add == 3900'
+  # The main thread has about a quarter of each scene. Of 300 and 90 permille, only its share of the
+  # latter, 2.25 %, is too little for a path.
+  check '[.hot_paths[] | select(.stack[-1] == "sgemm_kernel_HASWELL") | .samples] | add - (2250 + 750 + 675) | fabs < 20'
   check '.hot_paths[0].path | endswith("Embedder.encode (embedding.py:44) → PyArray_MatrixProduct2 → cblas_sgemm → sgemm_kernel_HASWELL")'
 }
 

@@ -235,7 +235,8 @@ static void names_are_shortened(void **state) {
       {"<alloc::vec::Vec<T> as core::fmt::Debug>::fmt",
        "<alloc::vec::Vec<T> as core::fmt::Debug>::fmt"},
       {"broken<(", "broken<("},
-      {"[unknown] lib.so+0x12", "[unknown] lib.so+0x12"},
+      {"[unknown] lib.so.1+0x12", "lib.so.1+0x12"},
+      {"[unknown] _x.cpython-311-x86_64-linux-gnu.so+0x12", "_x.so+0x12"},
   };
   (void)state;
   for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
@@ -314,6 +315,22 @@ static void paths_without_application_keep_their_end(void **state) {
   expect_path(node, "…\nc (queue.py:1)\nd (queue.py:1)\ne (queue.py:1)\nf (queue.py:1)");
 }
 
+/* Of seven frames of the standard library the ends remain; of three nameless functions of a library
+ * the innermost one. */
+static void ways_through_libraries_are_shortened(void **state) {
+  static const char *const nameless[] = {"[unknown] x.so+0x1", "[unknown] x.so+0x2",
+                                         "[unknown] x.so+0x3"};
+  static const char *const names[] = {"a", "b", "c", "d", "e", "f", "g"};
+  (void)state;
+  handmade_init(&made, 0);
+  uint32_t node = push(PROFILE_NONE, FRAME_PYTHON, "work", "/srv/app.py", "", 3);
+  for (int i = 0; i < 7; i++)
+    node = push(node, FRAME_PYTHON, names[i], "/usr/lib/python3.11/http/client.py", "", 1);
+  for (int i = 0; i < 3; i++)
+    node = push(node, FRAME_NATIVE, nameless[i], "", "/opt/x.so", 0);
+  expect_path(node, "work (app.py:3)\na (client.py:1)\n…\ng (client.py:1)\nx.so+0x3");
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(text_is_as_known),
@@ -329,6 +346,7 @@ int main(void) {
       cmocka_unit_test(paths_say_what_matters),
       cmocka_unit_test(paths_show_marks),
       cmocka_unit_test(paths_without_application_keep_their_end),
+      cmocka_unit_test(ways_through_libraries_are_shortened),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -17,8 +17,7 @@ struct node_sum {
   uint64_t total_ns; /* the node and all below it */
   uint64_t self_count;
   uint64_t total_count;
-  uint64_t wait_ns;   /* the node and all below it */
-  uint64_t python_ns; /* what of total_ns a Python frame below the node has */
+  uint64_t wait_ns; /* the node and all below it */
 };
 
 /* A total per key (function or line) that counts each stack once, however often the key stands on
@@ -41,7 +40,6 @@ struct work {
   struct tally lines;
   uint32_t application_depth; /* application frames on the current stack */
   enum origin *origins;       /* by function */
-  uint64_t *python_ns;        /* by function: with a Python frame below it */
   struct hash line_ids;       /* function and line → line */
 };
 
@@ -77,8 +75,6 @@ static void sum_subtrees(struct work *work) {
     work->sums[parent].total_ns += sum->total_ns;
     work->sums[parent].total_count += sum->total_count;
     work->sums[parent].wait_ns += sum->wait_ns;
-    bool is_python = profile->frames[profile->nodes[i].frame].kind == FRAME_PYTHON;
-    work->sums[parent].python_ns += is_python ? sum->total_ns : sum->python_ns;
   }
 }
 
@@ -127,7 +123,6 @@ static void enter(struct work *work, uint32_t node) {
     function->total_ns += sum->total_ns;
     function->total_count += sum->total_count;
     function->wait_ns += sum->wait_ns;
-    work->python_ns[function->function] += sum->python_ns;
   }
   if (tally_enter(&work->lines, frame))
     work->hotspots->lines[work->line_of_frame[frame]].total_ns += sum->total_ns;
@@ -251,11 +246,13 @@ static int compare_paths(const void *left, const void *right) {
   return order ? order : descending(b->node, a->node);
 }
 
-/* The functions with which the interpreter calls from one Python function to the next. */
+/* What mostly calls others: PyObject_Vectorcall and its like, the kernel's system call entry. */
 static void find_passages(struct work *work) {
   for (uint32_t i = 0; i < work->hotspots->function_count; i++) {
     struct hot_function *function = &work->hotspots->functions[i];
-    if (work->origins[i] == ORIGIN_INTERPRETER && work->python_ns[i] > function->total_ns / 2)
+    bool is_passage = work->origins[i] == ORIGIN_INTERPRETER ||
+                      origin_is_kernel_passage(&work->profile->functions[i]);
+    if (is_passage && function->self_ns < function->total_ns / 2)
       function->is_passage = true;
   }
 }
@@ -375,12 +372,11 @@ static int work_init(struct work *work) {
   work->functions.active = filled(profile->function_count, 0);
   work->lines.active = filled(profile->frame_count, 0);
   work->origins = calloc(profile->function_count + (size_t)1, sizeof(*work->origins));
-  work->python_ns = calloc(profile->function_count + (size_t)1, sizeof(*work->python_ns));
   hotspots->functions = calloc(profile->function_count + (size_t)1, sizeof(*hotspots->functions));
   hotspots->lines = calloc(profile->frame_count + (size_t)1, sizeof(*hotspots->lines));
   if (!work->sums || !work->first_child || !work->next_sibling || !work->function_of_frame ||
       !work->line_of_frame || !work->functions.active || !work->lines.active || !work->origins ||
-      !work->python_ns || !hotspots->functions || !hotspots->lines)
+      !hotspots->functions || !hotspots->lines)
     return -ENOMEM;
   work->first_root = PROFILE_NONE;
   work->functions.key_of_frame = work->function_of_frame;
@@ -403,7 +399,6 @@ static void work_fini(struct work *work) {
   free(work->functions.active);
   free(work->lines.active);
   free(work->origins);
-  free(work->python_ns);
   hash_fini(&work->line_ids);
 }
 

@@ -19,8 +19,8 @@ struct hot_function {
   uint64_t self_count; /* samples */
   uint64_t total_count;
   uint64_t wait_ns; /* off-CPU time with the function anywhere on the stack */
-  bool is_passage;  /* says nothing on a stack: start-up code of thread or runtime, or how the
-                       interpreter calls */
+  bool is_passage;  /* says nothing on a stack: start-up code of thread or runtime, functions with
+                       which the interpreter calls, system call entry */
 };
 
 struct hot_line {
@@ -34,7 +34,7 @@ struct hot_line {
 
 /* Paths are disjoint: a sample belongs to the longest path that holds HOT_PATH_PCT of the time. The
  * interpreter's own functions below a Python function are part of that function's path. */
-#define HOT_PATH_PCT 1
+#define HOT_PATH_PCT 3
 
 struct hot_path {
   uint32_t node; /* of stacks */

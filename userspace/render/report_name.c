@@ -9,7 +9,10 @@
 #include "base/utf8.h"
 
 #define REPLACEMENT "\xef\xbf\xbd" /* U+FFFD */
+#define UNKNOWN "[unknown] "       /* stands before module+offset when no symbol was found */
 #define UNKNOWN_STEPS 4            /* shown of a stack without application frames */
+#define RUN_STEPS_LONG 5           /* a way through the standard library that gets shortened */
+#define RUN_STEPS_MAX 64           /* looked at of such a way */
 
 void report_put_clean(struct buf *buf, const char *text) {
   uint32_t code;
@@ -95,6 +98,17 @@ static void put_without_fillers(struct buf *kept, const char *name) {
   }
 }
 
+/* "_sqlite3.so+0x12" for "[unknown] _sqlite3.cpython-311-x86_64-linux-gnu.so+0x12". */
+static void put_unknown(struct buf *buf, const char *name) {
+  const char *tag = strstr(name, ".cpython-");
+  const char *end = tag ? strstr(tag, ".so") : NULL;
+  struct buf kept = {0};
+  buf_put(&kept, name, end ? (size_t)(tag - name) : strlen(name));
+  buf_put_text(&kept, end ? end : "");
+  report_put_clean(buf, buf_text(&kept));
+  buf_fini(&kept);
+}
+
 static void put_without_brackets(struct buf *kept, const char *name) {
   for (const char *at = name; *at;) {
     size_t filler = filler_bytes(at);
@@ -117,6 +131,10 @@ static void put_without_brackets(struct buf *kept, const char *name) {
 
 void report_put_short_name(struct buf *buf, const struct profile_function *function) {
   struct buf kept = {0};
+  if (starts_with(function->name, UNKNOWN)) {
+    put_unknown(buf, function->name + strlen(UNKNOWN));
+    return;
+  }
   if (function->kind == FRAME_NATIVE)
     put_without_brackets(&kept, function->name);
   else
@@ -178,64 +196,98 @@ void report_put_frame(struct buf *buf, const struct profile *profile, uint32_t f
   buf_put_text(buf, ")");
 }
 
+enum step { LEFT_OUT, KEPT, ELLIPSIS };
+
 struct path {
   const struct profile *profile;
   const struct stack_frames *frames;
-  bool *is_kept;
-  bool is_cut; /* frames at the beginning are left out */
+  uint8_t *steps; /* enum step by frame */
+  bool is_cut;    /* frames at the beginning are left out */
 };
 
 static const struct profile_function *function_at(const struct path *path, uint32_t i) {
   return &path->profile->functions[path->profile->frames[path->frames->frames[i]].function_id];
 }
 
-/* Start-up code is what stands before the first frame of the application. */
-static uint32_t first_application(const struct path *path) {
-  uint32_t count = path->frames->count;
-  for (uint32_t i = 0; i < count; i++)
+static bool is_runtime(const struct profile_function *function, enum frame_kind kind) {
+  return function->kind == kind && origin_of(function) == ORIGIN_RUNTIME;
+}
+
+/* Left out are the interpreter's own functions, how libc goes about what it was called for, and
+ * functions without a name inside of a library. */
+static bool says_something(const struct path *path, uint32_t i) {
+  const struct profile_function *function = function_at(path, i);
+  if (origin_of(function) == ORIGIN_INTERPRETER)
+    return false;
+  if (i > 0 && is_runtime(function, FRAME_NATIVE) &&
+      is_runtime(function_at(path, i - 1), FRAME_NATIVE))
+    return false;
+  if (function->kind != FRAME_NATIVE || !starts_with(function->name, UNKNOWN))
+    return true;
+  return i + 1 == path->frames->count || function_at(path, i + 1)->kind != FRAME_NATIVE ||
+         strcmp(function_at(path, i + 1)->module, function->module) != 0;
+}
+
+/* Start-up code is what stands before the first frame of the application; without one, all but the
+ * last few telling frames are taken for it. */
+static uint32_t first_step(const struct path *path, uint32_t user_count) {
+  uint32_t telling = 0;
+  for (uint32_t i = 0; i < user_count; i++)
     if (origin_of(function_at(path, i)) == ORIGIN_APPLICATION)
       return i;
-  return count;
+  uint32_t first = user_count;
+  while (first > 0 && telling < UNKNOWN_STEPS)
+    telling += says_something(path, --first);
+  return first;
+}
+
+/* Of a long way through the standard library its beginning and end are kept. */
+static void shorten_library(struct path *path, uint32_t first, uint32_t end) {
+  uint32_t run[RUN_STEPS_MAX];
+  uint32_t count = 0;
+  for (uint32_t i = first; i <= end; i++) {
+    if (i < end && path->steps[i] == LEFT_OUT)
+      continue;
+    if (i < end && is_runtime(function_at(path, i), FRAME_PYTHON) && count < RUN_STEPS_MAX) {
+      run[count++] = i;
+      continue;
+    }
+    for (uint32_t k = 1; count >= RUN_STEPS_LONG && k + 1 < count; k++)
+      path->steps[run[k]] = k == 1 ? ELLIPSIS : LEFT_OUT;
+    count = 0;
+  }
 }
 
 /* The kernel's part is told by its innermost function that is not on every stack of its kind. */
-static void choose_kernel(struct path *path, uint32_t first, uint32_t count) {
-  for (uint32_t i = count; i-- > first;)
+static void choose_kernel(struct path *path, uint32_t first) {
+  for (uint32_t i = path->frames->count; i-- > first;)
     if (!origin_is_kernel_passage(function_at(path, i))) {
-      path->is_kept[i] = true;
+      path->steps[i] = KEPT;
       return;
     }
 }
 
-/* Left out are the interpreter's own functions, and how libc goes about what it was called for. */
-static bool says_something(const struct path *path, uint32_t first, uint32_t i) {
-  const struct profile_function *function = function_at(path, i);
-  if (origin_of(function) == ORIGIN_INTERPRETER)
-    return i == first;
-  if (i == first || origin_of(function) != ORIGIN_RUNTIME || function->kind != FRAME_NATIVE)
-    return true;
-  const struct profile_function *caller = function_at(path, i - 1);
-  return origin_of(caller) != ORIGIN_RUNTIME || caller->kind != FRAME_NATIVE;
-}
-
 static void choose_steps(struct path *path) {
-  uint32_t count = path->frames->count;
-  uint32_t user_count = count;
+  uint32_t user_count = path->frames->count;
+  uint32_t kept_count = 0;
   while (user_count > 0 && function_at(path, user_count - 1)->kind == FRAME_KERNEL)
     user_count--;
-  uint32_t first = first_application(path);
-  if (first >= user_count)
-    first = user_count > UNKNOWN_STEPS ? user_count - UNKNOWN_STEPS : 0;
-  for (uint32_t i = first; i < user_count; i++)
-    path->is_kept[i] = says_something(path, first, i);
-  choose_kernel(path, user_count, count);
+  uint32_t first = first_step(path, user_count);
+  for (uint32_t i = first; i < user_count; i++) {
+    path->steps[i] = says_something(path, i) ? KEPT : LEFT_OUT;
+    kept_count += path->steps[i] == KEPT;
+  }
+  if (kept_count == 0 && user_count > 0)
+    path->steps[user_count - 1] = KEPT;
+  shorten_library(path, first, user_count);
+  choose_kernel(path, user_count);
   if (function_at(path, 0)->kind == FRAME_MARK)
-    path->is_kept[0] = true;
-  path->is_cut = first > (path->is_kept[0] ? 1 : 0);
+    path->steps[0] = KEPT;
+  path->is_cut = first > (path->steps[0] == KEPT ? 1 : 0);
 }
 
 static void put_step(struct buf *buf, const struct path *path, uint32_t i, uint32_t repeats) {
-  if (buf->length && buf->data[buf->length - 1] != '\n')
+  if (buf->length)
     buf_put_text(buf, "\n");
   report_put_frame(buf, path->profile, path->frames->frames[i], true);
   if (repeats > 1)
@@ -247,19 +299,20 @@ static void put_step(struct buf *buf, const struct path *path, uint32_t i, uint3
 static void put_steps(struct buf *buf, const struct path *path) {
   uint32_t last = PROFILE_NONE;
   uint32_t repeats = 0;
-  if (path->is_cut && !path->is_kept[0])
+  if (path->is_cut && path->steps[0] != KEPT)
     buf_put_text(buf, "…");
   for (uint32_t i = 0; i < path->frames->count; i++) {
-    if (!path->is_kept[i])
+    if (path->steps[i] == LEFT_OUT)
       continue;
-    if (last != PROFILE_NONE && function_at(path, i) == function_at(path, last)) {
-      repeats++;
-    } else {
-      if (last != PROFILE_NONE)
-        put_step(buf, path, last, repeats);
-      repeats = 1;
-    }
+    bool is_same = last != PROFILE_NONE && function_at(path, i) == function_at(path, last);
+    if (last != PROFILE_NONE && (!is_same || path->steps[i] == ELLIPSIS))
+      put_step(buf, path, last, repeats);
+    repeats = is_same ? repeats + 1 : 1;
     last = i;
+    if (path->steps[i] == ELLIPSIS) {
+      buf_put_text(buf, "\n…");
+      last = PROFILE_NONE;
+    }
   }
   if (last != PROFILE_NONE)
     put_step(buf, path, last, repeats);
@@ -271,8 +324,8 @@ void report_put_path(struct buf *buf, const struct profile *profile,
   struct buf steps = {0};
   if (frames->count == 0)
     return;
-  path.is_kept = calloc(frames->count, sizeof(*path.is_kept));
-  if (!path.is_kept) {
+  path.steps = calloc(frames->count, sizeof(*path.steps));
+  if (!path.steps) {
     buf->failed = true;
     return;
   }
@@ -281,5 +334,5 @@ void report_put_path(struct buf *buf, const struct profile *profile,
   buf_put(buf, steps.data, steps.length);
   buf->failed |= steps.failed;
   buf_fini(&steps);
-  free(path.is_kept);
+  free(path.steps);
 }

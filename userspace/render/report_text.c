@@ -16,7 +16,7 @@
 #define GAP 2          /* between columns */
 #define PLACE_YIELD 12 /* by so much a place is cut shorter than a name */
 #define LEAST_CELL 10  /* a name is not cut below this */
-#define LEAST_PATH 48  /* a path with less room goes below its row */
+#define LEAST_PATH 60  /* a path with less room goes below its row */
 #define PATH_INDENT 6  /* of such a path */
 #define PATH_LINES_MAX 4
 #define STEPS_MAX 512

@@ -131,6 +131,25 @@ static void put_hot_function(struct verdict *verdict) {
   add_line(verdict, "Hot function")->text = keep(verdict, &buf);
 }
 
+/* Lines are in order of own time, which only Python's tell apart from self time. */
+static void put_hot_line(struct verdict *verdict) {
+  const struct hotspots *hotspots = &verdict->summary->hotspots;
+  const struct profile_function *functions = verdict->profile->functions;
+  uint32_t i = 0;
+  while (i < hotspots->line_count && functions[hotspots->lines[i].function].kind != FRAME_PYTHON)
+    i++;
+  if (i == hotspots->line_count || hotspots->lines[i].own_ns == 0)
+    return;
+  const struct hot_line *hot = &hotspots->lines[i];
+  struct buf buf = {0};
+  report_put_place(&buf, &functions[hot->function], hot->line);
+  buf_put_text(&buf, " in ");
+  report_put_short_name(&buf, &functions[hot->function]);
+  buf_printf(&buf, ": %.1f%% of CPU time, with the native code that it runs",
+             percent_of(hot->own_ns, hotspots->total_ns));
+  add_line(verdict, "Hot line")->text = keep(verdict, &buf);
+}
+
 static void put_hot_path(struct verdict *verdict) {
   const struct hotspots *hotspots = &verdict->summary->hotspots;
   struct stack_frames frames = {0};
@@ -295,6 +314,7 @@ void report_put_verdict(struct report_content *content, const struct summary *su
   put_time(&verdict);
   put_cpu(&verdict);
   put_hot_function(&verdict);
+  put_hot_line(&verdict);
   put_hot_path(&verdict);
   put_waits(&verdict);
   put_capture(&verdict);
