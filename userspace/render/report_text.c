@@ -365,9 +365,12 @@ static void put_row(struct page *page, const struct report_table *table,
       path = cell->text;
     if (layout->columns[i] == 0 || i > last)
       continue;
-    set_style(page, style_of(column, cell));
+    enum style style = style_of(column, cell);
+    if (style != PLAIN)
+      set_style(page, style);
     put_cell(page, cell->text, layout->columns[i], column->align, i == last);
-    set_style(page, PLAIN);
+    if (style != PLAIN)
+      set_style(page, PLAIN);
     put_spaces(page, i == last ? 0 : GAP);
   }
   if (!path || layout->path_is_below)
