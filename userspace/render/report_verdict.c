@@ -210,9 +210,10 @@ static void put_waits(struct verdict *verdict) {
       most = &waits->stacks[i];
   if (!most)
     return;
-  const char *text = report_keep_format(verdict->content, "%s: %u %s hardly did anything else",
+  const char *text = report_keep_format(verdict->content, "%s: %u %s hardly did anything else (%s)",
                                         wait_reason_name(most->sum.reason), most->parked_count,
-                                        most->parked_count == 1 ? "thread" : "threads");
+                                        most->parked_count == 1 ? "thread" : "threads",
+                                        report_keep_ns(verdict->content, most->sum.parked_ns));
   put_wait_line(verdict, most, "Parked", text);
 }
 
