@@ -139,7 +139,7 @@ static __always_inline long step_by_chain(struct native_walk *w, __u32 why) {
   w->bp = pair[0];
   w->ip = pair[1];
   w->is_return = 1;
-  return w->ip ? 0 : end_native(w, WALK_ROOT);
+  return w->ip ? 0 : end_native(w, why);
 }
 
 /* A signal frame: the registers of what was interrupted, from rbp to rip in the ucontext. */
@@ -208,7 +208,7 @@ static __always_inline long walk_native_frame(__u32 i, struct native_walk *w) {
   if (!w->ip) /* a return address of 0: where the kernel or clone() put a thread's first frame */
     return end_native(w, i ? WALK_ROOT : WALK_NO_RULE);
   __u64 pc = w->ip - w->is_return;
-  w->scratch->stack.frames[(w->base + i) & FRAME_MASK] = pc;
+  put_frame(w->scratch, (__u64)w->base + i, pc);
   w->scratch->stack.native_count = i + 1;
   w->hash = hash_step(w->hash, pc);
   struct unwind_mapping *mapping = find_mapping(w, pc);

@@ -21,7 +21,8 @@ struct code_key {
 };
 
 struct code_entry {
-  __u64 print;      /* of the fields that tell one code object from the next at its address */
+  __u64 names[2];   /* pointers to its file name and name, which stand side by side */
+  __u64 print;      /* of these, its line table and first line */
   __u64 checked_ns;
   __u32 id;
   __u32 pad;
@@ -47,6 +48,7 @@ struct {
 
 struct python_walk {
   __u64 frame;
+  __u64 last; /* the frame that was put last */
   __u64 hash;
   __u64 now_ns;
   struct scratch *scratch;
@@ -82,16 +84,14 @@ static __always_inline void read_text(struct code_text *text, __u64 string,
     text->kind = kind;
 }
 
-/* The pointers that a code object holds to its name, file and line table, mixed. */
+/* What a code object holds besides its names, mixed. */
 static __always_inline __u64 code_print(__u64 code, const struct python_offsets *o,
                                         struct task_struct *remote) {
-  __u64 name = 0, file = 0, lines = 0;
+  __u64 lines = 0;
   __u32 first_line = 0;
-  read_user(&name, 8, code + o->code_name, remote);
-  read_user(&file, 8, code + o->code_filename, remote);
   read_user(&lines, 8, code + o->code_linetable, remote);
   read_user(&first_line, 4, code + o->code_firstlineno, remote);
-  return hash_step(hash_step(hash_step(name, file), lines), first_line);
+  return hash_step(lines, first_line);
 }
 
 /* Ships a code object. False when it was lost. */
@@ -132,25 +132,27 @@ static __noinline bool publish_code(struct python_walk *w, __u64 code, __u32 id)
                              BPF_RB_NO_WAKEUP);
 }
 
-/* The id of a code object; 0 when it was lost. Addresses are used again after a code object dies,
- * so what stands there is looked at again once a second. */
+/* The id of a code object; 0 when it was lost. Addresses are used again after a code object dies: its
+ * names are looked at every time, the rest of it once a second. */
 static __always_inline __u32 code_id(struct python_walk *w, __u64 code) {
   struct code_key key = {.address = code, .tgid = w->tgid, .generation = w->generation};
+  struct code_entry entry = {.checked_ns = w->now_ns};
   struct code_entry *known = bpf_map_lookup_elem(&codes, &key);
-  if (known && w->now_ns - known->checked_ns < CODE_CHECK_NS)
+  read_user(entry.names, sizeof(entry.names), code + w->offsets->code_filename, w->remote);
+  bool same = known && known->names[0] == entry.names[0] && known->names[1] == entry.names[1];
+  if (same && w->now_ns - known->checked_ns < CODE_CHECK_NS)
     return known->id;
-  __u64 print = code_print(code, w->offsets, w->remote);
-  if (known && known->print == print) {
+  entry.print = code_print(code, w->offsets, w->remote);
+  if (same && known->print == entry.print) {
     known->checked_ns = w->now_ns;
     return known->id;
   }
-  __u32 id = (__sync_fetch_and_add(&next_code_id, 1) + 1) & 0xffffff;
-  struct code_entry entry = {.print = print, .checked_ns = w->now_ns, .id = id};
-  if (!publish_code(w, code, id) || bpf_map_update_elem(&codes, &key, &entry, 0)) {
+  entry.id = (__sync_fetch_and_add(&next_code_id, 1) + 1) & 0xffffff;
+  if (!publish_code(w, code, entry.id) || bpf_map_update_elem(&codes, &key, &entry, 0)) {
     COUNT(lost_codes);
     return 0;
   }
-  return id;
+  return entry.id;
 }
 
 static __always_inline __u64 frame_u64(struct scratch *s, __u32 offset) {
@@ -169,7 +171,7 @@ static __always_inline __s32 frame_address(struct python_walk *w, __u64 code) {
 
 static __always_inline void mark_entry(struct python_walk *w) {
   if (w->count)
-    w->scratch->stack.frames[(w->base + w->count - 1) & FRAME_MASK] |= 1ull << 39;
+    put_frame(w->scratch, (__u64)w->base + w->count - 1, w->last | PYTHON_ENTRY);
 }
 
 static __always_inline long walk_python_frame(__u32 i, struct python_walk *w) {
@@ -199,7 +201,8 @@ static __always_inline long walk_python_frame(__u32 i, struct python_walk *w) {
   if (o->frame_is_entry != OFFSET_NONE)
     is_entry = s->frame[o->frame_is_entry & 127];
   __u64 word = PYTHON_FRAME(code_id(w, code), is_entry, address);
-  s->stack.frames[(w->base + w->count) & FRAME_MASK] = word;
+  put_frame(s, (__u64)w->base + w->count, word);
+  w->last = word;
   w->count++;
   w->hash = hash_step(w->hash, word);
   return 0;

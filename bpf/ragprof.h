@@ -160,9 +160,10 @@ enum walk_end {
 #define STACK_STARTING 1 /* of a thread that has not run yet */
 
 #define KERNEL_FRAMES_MAX 127
-#define NATIVE_FRAMES_MAX 512
-#define PYTHON_FRAMES_MAX 384
-#define STACK_FRAMES_MAX 1024
+#define NATIVE_FRAMES_MAX 2560
+#define PYTHON_FRAMES_MAX 1100 /* a bit above the interpreter's own default limit of 1,000 */
+#define STACK_FRAMES_MAX 3800  /* a per-CPU value must stay below 32 KiB */
+_Static_assert(KERNEL_FRAMES_MAX + NATIVE_FRAMES_MAX + PYTHON_FRAMES_MAX <= STACK_FRAMES_MAX, "");
 
 /* A stack, shipped when it is first seen: kernel frames, then native, then Python ones, each from
  * the leaf. Native frames are the addresses to look up (return addresses less one). */
@@ -200,10 +201,11 @@ struct event_raw {
 
 /* A Python frame: code id, whether the native frame of the interpreter's loop ends with it, and the
  * byte offset of its instruction (negative: not started). */
+#define PYTHON_ENTRY (1ull << 39)
 #define PYTHON_FRAME(code, entry, address)                                                         \
-  (((__u64)(code) << 40) | ((__u64)((entry) != 0) << 39) | ((__u64)(__u32)(address)))
+  (((__u64)(code) << 40) | ((entry) ? PYTHON_ENTRY : 0) | ((__u64)(__u32)(address)))
 #define PYTHON_FRAME_CODE(frame) ((__u32)((frame) >> 40))
-#define PYTHON_FRAME_ENTRY(frame) (((frame) >> 39) & 1)
+#define PYTHON_FRAME_ENTRY(frame) (((frame) & PYTHON_ENTRY) != 0)
 #define PYTHON_FRAME_ADDRESS(frame) ((__s32)(__u32)(frame))
 #define PYTHON_CODES_MAX (32 * 1024)
 

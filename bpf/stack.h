@@ -9,8 +9,6 @@
 
 #include "maps.h"
 
-#define FRAME_MASK (STACK_FRAMES_MAX - 1)
-
 /* One per kind of program: a sampling interrupt can hit the program for switches. */
 enum scratch_kind { SCRATCH_SAMPLE, SCRATCH_SWITCH, SCRATCH_REMOTE, SCRATCHES };
 
@@ -45,6 +43,13 @@ struct user_registers {
   __u64 bp;
 };
 
+/* Stores a frame; the check is for the verifier. */
+static __always_inline void put_frame(struct scratch *scratch, __u64 at, __u64 frame) {
+  asm volatile("" : "+r"(at));
+  if (at < STACK_FRAMES_MAX)
+    scratch->stack.frames[at] = frame;
+}
+
 #include "native.h"
 #include "python.h"
 
@@ -75,7 +80,9 @@ static __always_inline __u64 publish_stack(struct scratch *scratch, __u32 tgid,
 
 static long hash_kernel_frame(__u32 i, struct event_stack **stack) {
   struct event_stack *s = *stack;
-  s->id = hash_step(s->id, s->frames[i & FRAME_MASK]);
+  if (i >= KERNEL_FRAMES_MAX)
+    return 1;
+  s->id = hash_step(s->id, s->frames[i]);
   return 0;
 }
 

@@ -27,7 +27,8 @@
 
 #define POLL_MS 100
 #define TICK_NS (250 * NS_PER_MS) /* sums of short waits */
-#define REPORT_NS (5 * NS_PER_S)  /* exact times of threads, whole chunk on disk */
+#define FLUSH_NS NS_PER_S           /* a whole chunk on disk */
+#define REPORT_NS (5 * NS_PER_S) /* exact times of threads */
 
 struct session {
   struct session_options options;
@@ -44,6 +45,7 @@ struct session {
   uint64_t start_ns; /* CLOCK_MONOTONIC */
   uint64_t last_tick_ns;
   uint64_t last_report_ns;
+  uint64_t last_flush_ns;
   uint64_t stacks_shipped;
   uint64_t samples;
   size_t targets_alive;
@@ -311,6 +313,7 @@ int session_activate(struct session *session) {
   session->start_ns = now_ns();
   session->last_tick_ns = session->start_ns;
   session->last_report_ns = session->start_ns;
+  session->last_flush_ns = session->start_ns;
   facts_put_start(session->writer, &session->options);
   int result = programs_attach(session->programs);
   if (!result)
@@ -325,10 +328,13 @@ static int on_clock(struct session *session, uint64_t time_ns) {
   session->last_tick_ns = time_ns;
   programs_tend_stacks(session->programs, session->stacks_shipped);
   process_store_reclaim(session->processes, time_ns);
-  if (time_ns - session->last_report_ns < REPORT_NS)
+  if (time_ns - session->last_report_ns >= REPORT_NS) {
+    session->last_report_ns = time_ns;
+    programs_report_threads(session->programs, false);
+  }
+  if (time_ns - session->last_flush_ns < FLUSH_NS)
     return 0;
-  session->last_report_ns = time_ns;
-  programs_report_threads(session->programs, false);
+  session->last_flush_ns = time_ns;
   return trace_writer_flush(session->writer);
 }
 
