@@ -25,9 +25,9 @@ struct native_walk {
   struct task_struct *remote;
   __u32 map_first;
   __u32 map_end;
-  __u32 hint; /* the mapping of the previous frame */
-  __u32 base; /* frames[] before the native ones */
-  __u32 end;  /* enum walk_end */
+  __u32 hint;      /* the mapping of the previous frame */
+  __u32 base;      /* frames[] before the native ones */
+  __u32 end;       /* enum walk_end */
   __u32 is_return; /* ip is a return address: the call lies before it */
   __u32 may_copy;  /* the rest of a stack may be copied out */
 };
@@ -155,7 +155,8 @@ static __always_inline long step_by_signal(struct native_walk *w, __u64 context)
 }
 
 /* Moves to the caller, whose frame begins at `cfa`. */
-static __always_inline long step_to_caller(struct native_walk *w, struct unwind_row row, __u64 cfa) {
+static __always_inline long step_to_caller(struct native_walk *w, struct unwind_row row,
+                                           __u64 cfa) {
   struct row_slots slots = row_slots(row, cfa, w->bp);
   __u64 pair[2]; /* the saved rbp mostly lies just below the return address */
   if (read_user(pair, sizeof(pair), slots.ra_address - 8, w->remote))
@@ -178,6 +179,13 @@ static __always_inline long step_by_row(struct native_walk *w, struct unwind_row
   case ROW_CFA_READY:
     break;
   case ROW_CFA_LOAD:
+    if (read_user(&cfa.value, 8, cfa.value, w->remote))
+      return end_native(w, WALK_BAD_READ);
+    break;
+  case ROW_CFA_LOAD_INDEXED:
+    if (!innermost)
+      return end_native(w, WALK_NO_RULE);
+    cfa.value += 8 * w->scratch->registers[cfa.index & 15];
     if (read_user(&cfa.value, 8, cfa.value, w->remote))
       return end_native(w, WALK_BAD_READ);
     break;

@@ -21,8 +21,8 @@ struct code_key {
 };
 
 struct code_entry {
-  __u64 names[2];   /* pointers to its file name and name, which stand side by side */
-  __u64 print;      /* of these, its line table and first line */
+  __u64 names[2]; /* pointers to its file name and name, which stand side by side */
+  __u64 print;    /* of these, its line table and first line */
   __u64 checked_ns;
   __u32 id;
   __u32 pad;
@@ -132,8 +132,8 @@ static __noinline bool publish_code(struct python_walk *w, __u64 code, __u32 id)
                              BPF_RB_NO_WAKEUP);
 }
 
-/* The id of a code object; 0 when it was lost. Addresses are used again after a code object dies: its
- * names are looked at every time, the rest of it once a second. */
+/* The id of a code object; 0 when it was lost. Addresses are used again after a code object dies:
+ * its names are looked at every time, the rest of it once a second. */
 static __always_inline __u32 code_id(struct python_walk *w, __u64 code) {
   struct code_key key = {.address = code, .tgid = w->tgid, .generation = w->generation};
   struct code_entry entry = {.checked_ns = w->now_ns};
@@ -219,9 +219,8 @@ static long walk_python_remote(__u32 i, struct python_walk *w) {
 
 /* The thread's own PyThreadState: the value of the thread-specific key in _PyRuntime. 0: none, the
  * thread does not run Python. */
-static __always_inline __u64 thread_state_of(struct process_info *process,
-                                             struct python_offsets *o, struct task_struct *task,
-                                             struct task_struct *remote) {
+static __always_inline __u64 thread_state_of(struct process_info *process, struct python_offsets *o,
+                                             struct task_struct *task, struct task_struct *remote) {
   __u64 fsbase = BPF_CORE_READ(task, thread.fsbase);
   __u32 key = 0;
   __u64 block = fsbase + PTHREAD_FIRST_BLOCK, state = 0;

@@ -18,10 +18,11 @@
  *
  * Offsets are in units of 8 bytes unless said otherwise. */
 enum unwind_row_type {
-  ROW_INVALID = 0,   /* no usable CFI here: follow the rbp chain */
-  ROW_RSP = 1,       /* CFA = rsp + 8*cfa */
-  ROW_RBP = 2,       /* CFA = rbp + 8*cfa */
-  ROW_PLT = 3,       /* the .plt expression: CFA = rsp + (cfa >> 8) + ((pc & 15) >= (cfa & 255) ? 8 : 0) */
+  ROW_INVALID = 0, /* no usable CFI here: follow the rbp chain */
+  ROW_RSP = 1,     /* CFA = rsp + 8*cfa */
+  ROW_RBP = 2,     /* CFA = rbp + 8*cfa */
+  ROW_PLT =
+      3, /* the .plt expression: CFA = rsp + (cfa >> 8) + ((pc & 15) >= (cfa & 255) ? 8 : 0) */
   ROW_END = 4,       /* the return address is undefined: the thread's first frame */
   ROW_DEREF_RBP = 5, /* CFA = *(rbp + 8*(s16)cfa): realigned stacks */
   ROW_SIGNAL = 6,    /* a signal frame: all registers from the ucontext at rsp */
@@ -29,13 +30,13 @@ enum unwind_row_type {
                         other than rsp, rbp are only known in the innermost frame */
   ROW_DEREF_RSP = 8, /* CFA = *(rsp + 8*(cfa & 255)) + 8*(cfa >> 8): hand-written assembly that
                         keeps the old rsp in a stack slot */
-  ROW_DEREF_RBP_PLUS = 9, /* CFA = *(rbp + 8*(cfa & 255)) + 8*(cfa >> 8) */
-  ROW_DEREF_INDEXED = 10, /* CFA = *(rsp + 8*(cfa & 15) + 8*index) + 8*(cfa >> 8), where index is the
-                             DWARF register number (cfa >> 4) & 15, known as for ROW_REGISTER */
+  ROW_DEREF_RBP_PLUS = 9,   /* CFA = *(rbp + 8*(cfa & 255)) + 8*(cfa >> 8) */
+  ROW_DEREF_INDEXED = 10,   /* CFA = *(rsp + 8*(cfa & 15) + 8*index) + 8*(cfa >> 8), where index is
+                               the   DWARF register number (cfa >> 4) & 15, known as for ROW_REGISTER */
   ROW_DEREF_RSP_BELOW = 11, /* CFA = *(rsp - 8*(cfa & 255)) + 8*(cfa >> 8) */
 };
 
-#define ROW_RBP_SAME 127  /* the caller's rbp is rbp */
+#define ROW_RBP_SAME 127   /* the caller's rbp is rbp */
 #define ROW_RBP_AT_RBP 126 /* the caller's rbp is stored at rbp (a DWARF expression breg6+0) */
 /* any other value of `rbp`: the caller's rbp is stored at CFA + 8*rbp */
 
@@ -54,21 +55,21 @@ _Static_assert(sizeof(struct unwind_row) == 8, "rows are read as one word");
 #define OFFSET_NONE 0xffff
 
 enum python_instr_kind {
-  PYTHON_LASTI_BYTES = 0, /* i32 f_lasti, in bytes (3.8, 3.9) */
-  PYTHON_LASTI_WORDS = 1, /* i32 f_lasti, in 2-byte units (3.10) */
+  PYTHON_LASTI_BYTES = 0,   /* i32 f_lasti, in bytes (3.8, 3.9) */
+  PYTHON_LASTI_WORDS = 1,   /* i32 f_lasti, in 2-byte units (3.10) */
   PYTHON_INSTR_POINTER = 2, /* pointer into the code's instructions (3.11+) */
 };
 
 struct python_offsets {
-  __u16 autotss_key;      /* in _PyRuntime: i32 gilstate.autoTSSkey._key */
-  __u16 tstate_frame;     /* in PyThreadState: the top frame, or the cframe (then cframe_frame) */
-  __u16 cframe_frame;     /* in _PyCFrame: current_frame (3.11, 3.12); else OFFSET_NONE */
-  __u16 frame_back;       /* f_back / previous */
-  __u16 frame_code;       /* f_code / f_executable */
-  __u16 frame_instr;      /* f_lasti / prev_instr / instr_ptr */
-  __u16 frame_is_entry;   /* u8 (3.11); else OFFSET_NONE */
-  __u16 frame_owner;      /* u8 (3.11+); else OFFSET_NONE */
-  __u16 instr_kind;       /* enum python_instr_kind */
+  __u16 autotss_key;    /* in _PyRuntime: i32 gilstate.autoTSSkey._key */
+  __u16 tstate_frame;   /* in PyThreadState: the top frame, or the cframe (then cframe_frame) */
+  __u16 cframe_frame;   /* in _PyCFrame: current_frame (3.11, 3.12); else OFFSET_NONE */
+  __u16 frame_back;     /* f_back / previous */
+  __u16 frame_code;     /* f_code / f_executable */
+  __u16 frame_instr;    /* f_lasti / prev_instr / instr_ptr */
+  __u16 frame_is_entry; /* u8 (3.11); else OFFSET_NONE */
+  __u16 frame_owner;    /* u8 (3.11+); else OFFSET_NONE */
+  __u16 instr_kind;     /* enum python_instr_kind */
   __u16 code_filename;
   __u16 code_name;
   __u16 code_qualname;    /* 3.11+ */
@@ -82,7 +83,7 @@ struct python_offsets {
   __u16 string_compact;   /* data of a compact non-ASCII string */
   __u16 bytes_length;     /* ob_size */
   __u16 bytes_data;
-  __u16 version;          /* 0x030b */
+  __u16 version; /* 0x030b */
   __u16 pad;
 };
 _Static_assert(sizeof(struct python_offsets) == 48, "shared with BPF");
@@ -90,9 +91,9 @@ _Static_assert(sizeof(struct python_offsets) == 48, "shared with BPF");
 /* ---- Tables that user space fills ---------------------------------------------------------------
  *
  * Tables live in segments: single-element arrays that user space maps and writes. A table is
- *   u32 index[pages + 1]   index[k]: the first row with pc ≥ k * 256, as a row number of the segment
- *   u64 rows[]             struct unwind_row, sorted
- * and is split where it would not fit into one segment. */
+ *   u32 index[pages + 1]   index[k]: the first row with pc ≥ k * 256, as a row number of the
+ * segment u64 rows[]             struct unwind_row, sorted and is split where it would not fit into
+ * one segment. */
 #define SEGMENT_WORDS (512 * 1024)
 #define SEGMENTS_MAX 64
 #define SEGMENT_NONE 0xffffffff
@@ -147,8 +148,8 @@ enum event_type {
 
 /* How a native or Python walk ended. */
 enum walk_end {
-  WALK_NONE = 0,      /* there was nothing to walk */
-  WALK_ROOT = 1,      /* the first frame was reached */
+  WALK_NONE = 0,       /* there was nothing to walk */
+  WALK_ROOT = 1,       /* the first frame was reached */
   WALK_NO_MAPPING = 2, /* a pc outside every known mapping */
   WALK_BAD_READ = 3,   /* the stack could not be read there */
   WALK_TOO_DEEP = 4,
@@ -182,8 +183,9 @@ struct event_stack {
   __u64 frames[STACK_FRAMES_MAX];
 };
 
-/* Precedes the event_stack of the same CPU and process that ended with WALK_NO_MAPPING: registers and
- * stack memory from there on, so that user space can go on when it has read the new mappings. */
+/* Precedes the event_stack of the same CPU and process that ended with WALK_NO_MAPPING: registers
+ * and stack memory from there on, so that user space can go on when it has read the new mappings.
+ */
 #define RAW_BYTES_MAX (28 * 1024) /* a per-CPU value must stay below 32 KiB */
 #define RAW_PAGE 4096
 
@@ -205,7 +207,7 @@ struct event_raw {
 #define PYTHON_FRAME(code, entry, address)                                                         \
   (((__u64)(code) << 40) | ((entry) ? PYTHON_ENTRY : 0) | ((__u64)(__u32)(address)))
 #define PYTHON_FRAME_CODE(frame) ((__u32)((frame) >> 40))
-#define PYTHON_FRAME_ENTRY(frame) (((frame) & PYTHON_ENTRY) != 0)
+#define PYTHON_FRAME_ENTRY(frame) (((frame)&PYTHON_ENTRY) != 0)
 #define PYTHON_FRAME_ADDRESS(frame) ((__s32)(__u32)(frame))
 #define PYTHON_CODES_MAX (32 * 1024)
 

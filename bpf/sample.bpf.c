@@ -26,7 +26,8 @@ static __always_inline void copy_registers(__u64 *to, const struct pt_regs *from
 }
 
 /* Kernel frames, when the kernel was interrupted. */
-static __always_inline void walk_kernel(struct bpf_perf_event_data *ctx, struct event_stack *stack) {
+static __always_inline void walk_kernel(struct bpf_perf_event_data *ctx,
+                                        struct event_stack *stack) {
   long bytes = bpf_get_stack(ctx, stack->frames, KERNEL_FRAMES_MAX * 8, 0);
   if (bytes > 0)
     stack->kernel_count = bytes / 8;

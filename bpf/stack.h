@@ -26,7 +26,8 @@ struct {
 } scratches __weak SEC(".maps");
 
 /* The task whose memory is read; NULL: the current one. */
-static __always_inline long read_user(void *to, __u32 bytes, __u64 from, struct task_struct *remote) {
+static __always_inline long read_user(void *to, __u32 bytes, __u64 from,
+                                      struct task_struct *remote) {
   if (remote)
     return bpf_copy_from_user_task(to, bytes, (void *)from, remote, 0);
   return bpf_probe_read_user(to, bytes, (void *)from);
@@ -86,15 +87,15 @@ static long hash_kernel_frame(__u32 i, struct event_stack **stack) {
   return 0;
 }
 
-/* Within execve, the old program's stack is gone and its registers point at nothing: what the kernel
- * does there is the whole stack. */
+/* Within execve, the old program's stack is gone and its registers point at nothing: what the
+ * kernel does there is the whole stack. */
 static __always_inline bool in_exec(struct task_struct *task) {
   struct pt_regs *user = (struct pt_regs *)bpf_task_pt_regs(task);
   return user->orig_ax == 59 || user->orig_ax == 322; /* execve, execveat */
 }
 
-/* Walks native and Python frames behind the kernel frames that are in `scratch` already. Returns the
- * stack's id, 0 when it was lost. */
+/* Walks native and Python frames behind the kernel frames that are in `scratch` already. Returns
+ * the stack's id, 0 when it was lost. */
 static __always_inline __u64 collect_stack(struct scratch *scratch, struct process_info *process,
                                            struct task_struct *task, struct user_registers *user,
                                            __u32 tgid, struct task_struct *remote, __u32 kind) {

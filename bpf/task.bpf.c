@@ -138,8 +138,8 @@ static __always_inline void watch_existing(struct task_struct *task, struct proc
   thread->switched_out_ns = now_ns;
 }
 
-/* Run once at the start (watches what is there), then on a clock (reports the exact times so far), and at
- * the end, when it also ends the waits that are still open. */
+/* Run once at the start (watches what is there), then on a clock (reports the exact times so far),
+ * and at the end, when it also ends the waits that are still open. */
 SEC("iter.s/task")
 int on_task(struct bpf_iter__task *ctx) {
   struct task_struct *task = ctx->task;

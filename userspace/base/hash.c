@@ -64,8 +64,7 @@ uint32_t *hash_get(const struct hash *hash, uint64_t key) {
 }
 
 static int grow(struct hash *hash) {
-  struct hash bigger = {.capacity = hash->capacity ? hash->capacity * 2 : 64,
-                        .count = hash->count};
+  struct hash bigger = {.capacity = hash->capacity ? hash->capacity * 2 : 64, .count = hash->count};
   bigger.slots = calloc(bigger.capacity, sizeof(*bigger.slots));
   if (!bigger.slots)
     return -ENOMEM;

@@ -27,8 +27,8 @@
 
 #define POLL_MS 100
 #define TICK_NS (250 * NS_PER_MS) /* sums of short waits */
-#define FLUSH_NS NS_PER_S           /* a whole chunk on disk */
-#define REPORT_NS (5 * NS_PER_S) /* exact times of threads */
+#define FLUSH_NS NS_PER_S         /* a whole chunk on disk */
+#define REPORT_NS (5 * NS_PER_S)  /* exact times of threads */
 
 struct session {
   struct session_options options;

@@ -27,13 +27,14 @@ void recording_catch_signals(void) {
   sigaction(SIGHUP, &action, NULL);
 }
 
-/* "ragprof-NAME-PID-TIME.ragprof"; characters of the name that are awkward in a shell become "_". */
+/* "ragprof-NAME-PID-TIME.ragprof"; characters of the name that are awkward in a shell become "_".
+ */
 static void default_path(const char *name, pid_t pid, char path[], size_t bytes) {
   char safe[16], stamp[32];
   size_t length = 0;
   time_t now = time(NULL);
   struct tm local;
-  for (; name[length] && length < sizeof(safe) - 1; length++)
+  for (; length < sizeof(safe) - 1 && name[length]; length++)
     safe[length] =
         isalnum((unsigned char)name[length]) || strchr("._-", name[length]) ? name[length] : '_';
   safe[length] = '\0';

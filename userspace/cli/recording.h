@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* What `attach` and `run` have in common: the options of a capture, the name of its file, the signals
- * that end it, and the last lines on the terminal. */
+/* What `attach` and `run` have in common: the options of a capture, the name of its file, the
+ * signals that end it, and the last lines on the terminal. */
 #ifndef RAGPROF_CLI_RECORDING_H
 #define RAGPROF_CLI_RECORDING_H
 

@@ -76,8 +76,8 @@ static int exit_status(pid_t pid) {
   return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
 }
 
-/* Records until the command ends. A signal to ragprof reaches the command too (the terminal sends it
- * to both; otherwise it is passed on), and the command decides what to do about it. */
+/* Records until the command ends. A signal to ragprof reaches the command too (the terminal sends
+ * it to both; otherwise it is passed on), and the command decides what to do about it. */
 static int record(struct session *session, struct child *child, uint64_t duration_ns,
                   const char *path) {
   char text[16];
