@@ -12,6 +12,10 @@
 
 #include "ragprof.h"
 
+#ifndef barrier
+#define barrier() asm volatile("" ::: "memory")
+#endif
+
 /* Set before load. */
 extern const volatile __u32 follow_children;
 extern const volatile __u64 long_wait_ns; /* waits from here on are streamed one by one */

@@ -15,6 +15,25 @@ struct {
 #define MAPPING_STEPS 17 /* 2^16 mappings */
 #define ROW_STEPS 9      /* rows that begin within one page of 256 bytes */
 
+/* The rows found last, by pc, one table per CPU: most frames of a thread are those of the time
+ * before. `serial` tells one layout of mappings from another. */
+#define ROW_CACHE_SLOTS 4096
+
+struct row_cache {
+  struct {
+    __u64 pc;
+    __u32 rule; /* the upper half of a row */
+    __u32 serial;
+  } at[ROW_CACHE_SLOTS];
+};
+
+struct {
+  __uint(type, BPF_MAP_TYPE_ARRAY);
+  __uint(max_entries, 1); /* CPUs: set before load */
+  __type(key, __u32);
+  __type(value, struct row_cache);
+} row_caches __weak SEC(".maps");
+
 struct native_walk {
   __u64 ip;
   __u64 sp;
@@ -22,7 +41,9 @@ struct native_walk {
   __u64 hash;
   struct scratch *scratch;
   struct mapping_table *table;
+  struct row_cache *cache;
   struct task_struct *remote;
+  __u32 serial;
   __u32 map_first;
   __u32 map_end;
   __u32 hint;      /* the mapping of the previous frame */
@@ -159,7 +180,7 @@ static __always_inline long step_to_caller(struct native_walk *w, struct unwind_
                                            __u64 cfa) {
   struct row_slots slots = row_slots(row, cfa, w->bp);
   __u64 pair[2]; /* the saved rbp mostly lies just below the return address */
-  if (read_user(pair, sizeof(pair), slots.ra_address - 8, w->remote))
+  if (read_pair(w->scratch, pair, slots.ra_address - 8, w->remote))
     return end_native(w, WALK_BAD_READ);
   if (slots.bp_address == slots.ra_address - 8)
     w->bp = pair[0];
@@ -210,6 +231,22 @@ static __always_inline bool is_after_syscall(struct native_walk *w) {
   return !read_user(&code, sizeof(code), w->ip - sizeof(code), w->remote) && code == 0x050f;
 }
 
+/* Looks the rule for pc up in the tables, and keeps it. False: no mapping holds pc. */
+static __always_inline bool find_rule(struct native_walk *w, __u64 pc, __u32 slot, __u32 *rule) {
+  struct unwind_mapping *mapping = find_mapping(w, pc);
+  if (!mapping)
+    return false;
+  *rule = mapping->segment == SEGMENT_NONE ? 0 : find_row(mapping, pc) >> 32;
+  /* an interrupt that walks on this CPU meanwhile must not find the new pc with the old rule */
+  w->cache->at[slot].pc = 0;
+  barrier();
+  w->cache->at[slot].rule = *rule;
+  w->cache->at[slot].serial = w->serial;
+  barrier();
+  w->cache->at[slot].pc = pc;
+  return true;
+}
+
 static __always_inline long walk_native_frame(__u32 i, struct native_walk *w) {
   if (i >= NATIVE_FRAMES_MAX)
     return end_native(w, WALK_TOO_DEEP);
@@ -219,12 +256,12 @@ static __always_inline long walk_native_frame(__u32 i, struct native_walk *w) {
   put_frame(w->scratch, (__u64)w->base + i, pc);
   w->scratch->stack.native_count = i + 1;
   w->hash = hash_step(w->hash, pc);
-  struct unwind_mapping *mapping = find_mapping(w, pc);
-  if (!mapping)
+  __u32 slot = (pc ^ (pc >> 12)) & (ROW_CACHE_SLOTS - 1);
+  __u32 rule = w->cache->at[slot].rule;
+  if ((w->cache->at[slot].pc != pc || w->cache->at[slot].serial != w->serial) &&
+      !find_rule(w, pc, slot, &rule))
     return w->may_copy ? end_native(w, WALK_NO_MAPPING) : step_by_chain(w, WALK_NO_MAPPING);
-  if (mapping->segment == SEGMENT_NONE)
-    return step_by_chain(w, WALK_NO_RULE);
-  struct unwind_row row = row_of(find_row(mapping, pc));
+  struct unwind_row row = row_of((__u64)rule << 32);
   /* glibc ends the CFI of clone, clone3 and vfork at their system call, which no frame was set up
    * for: the return address is on top of the stack */
   if (row.type == ROW_INVALID && i == 0 && is_after_syscall(w))
@@ -290,7 +327,7 @@ static __always_inline void copy_rest(struct scratch *scratch, struct process_in
 static __always_inline void walk_native(struct scratch *scratch, struct process_info *process,
                                         struct user_registers *user, __u32 tgid,
                                         struct task_struct *remote, __u32 kind) {
-  __u32 zero = 0;
+  __u32 zero = 0, cpu = bpf_get_smp_processor_id();
   struct native_walk w = {
       .ip = user->ip,
       .sp = user->sp,
@@ -298,6 +335,8 @@ static __always_inline void walk_native(struct scratch *scratch, struct process_
       .hash = scratch->stack.id,
       .scratch = scratch,
       .table = bpf_map_lookup_elem(&mappings, &zero),
+      .cache = bpf_map_lookup_elem(&row_caches, &cpu),
+      .serial = process->map_serial,
       .map_first = process->map_first,
       .map_end = process->map_first + process->map_count,
       .hint = process->map_first,
@@ -305,7 +344,7 @@ static __always_inline void walk_native(struct scratch *scratch, struct process_
       .remote = remote,
       .may_copy = process->raw_budget,
   };
-  if (!w.table || !user->ip)
+  if (!w.table || !w.cache || !user->ip)
     return;
   if (remote)
     bpf_loop(NATIVE_FRAMES_MAX + 1, walk_native_remote, &w, 0);

@@ -12,7 +12,6 @@
 #define PTHREAD_KEYS_MAX 1024
 
 #define OWNED_BY_C_STACK 3 /* 3.12+: a shim between C and Python, no frame of its own */
-#define CODE_CHECK_NS 1000000000ull
 
 struct code_key {
   __u64 address;
@@ -35,6 +34,26 @@ struct {
   __type(value, struct code_entry);
 } codes __weak SEC(".maps");
 
+/* The ids found last, one table per CPU, as for rows. */
+#define CODE_CACHE_SLOTS 2048
+
+struct code_cache {
+  struct {
+    __u64 code;
+    __u64 owner; /* process and generation */
+    __u64 names; /* a hash of both pointers */
+    __u32 id;
+    __u32 second; /* in which the whole object was looked at */
+  } at[CODE_CACHE_SLOTS];
+};
+
+struct {
+  __uint(type, BPF_MAP_TYPE_ARRAY);
+  __uint(max_entries, 1); /* CPUs: set before load */
+  __type(key, __u32);
+  __type(value, struct code_cache);
+} code_caches __weak SEC(".maps");
+
 struct code_scratch {
   struct event_code event;
 };
@@ -50,10 +69,11 @@ struct python_walk {
   __u64 frame;
   __u64 last; /* the frame that was put last */
   __u64 hash;
-  __u64 now_ns;
   struct scratch *scratch;
+  struct code_cache *cache;
   struct python_offsets *offsets;
   struct task_struct *remote;
+  __u32 second; /* of now */
   __u32 tgid;
   __u32 generation;
   __u32 base;  /* frames[] before the Python ones */
@@ -132,27 +152,45 @@ static __noinline bool publish_code(struct python_walk *w, __u64 code, __u32 id)
                              BPF_RB_NO_WAKEUP);
 }
 
-/* The id of a code object; 0 when it was lost. Addresses are used again after a code object dies:
- * its names are looked at every time, the rest of it once a second. */
-static __always_inline __u32 code_id(struct python_walk *w, __u64 code) {
+/* The id of a code object by the table of all; 0 when it was lost. */
+static __always_inline __u32 look_up_code(struct python_walk *w, __u64 code, __u64 names) {
   struct code_key key = {.address = code, .tgid = w->tgid, .generation = w->generation};
-  struct code_entry entry = {.checked_ns = w->now_ns};
+  struct code_entry entry = {.print = code_print(code, w->offsets, w->remote) ^ names};
   struct code_entry *known = bpf_map_lookup_elem(&codes, &key);
-  read_user(entry.names, sizeof(entry.names), code + w->offsets->code_filename, w->remote);
-  bool same = known && known->names[0] == entry.names[0] && known->names[1] == entry.names[1];
-  if (same && w->now_ns - known->checked_ns < CODE_CHECK_NS)
+  if (known && known->print == entry.print)
     return known->id;
-  entry.print = code_print(code, w->offsets, w->remote);
-  if (same && known->print == entry.print) {
-    known->checked_ns = w->now_ns;
-    return known->id;
-  }
   entry.id = (__sync_fetch_and_add(&next_code_id, 1) + 1) & 0xffffff;
   if (!publish_code(w, code, entry.id) || bpf_map_update_elem(&codes, &key, &entry, 0)) {
     COUNT(lost_codes);
     return 0;
   }
   return entry.id;
+}
+
+/* The same by way of the cache. Addresses are used again after a code object dies: its names are
+ * looked at every time, the rest of it once a second. */
+static __always_inline __u32 code_id(struct python_walk *w, __u64 code) {
+  __u64 pointers[2] = {}; /* the file name and the name, which stand side by side */
+  read_user(pointers, sizeof(pointers), code + w->offsets->code_filename, w->remote);
+  __u64 names = hash_step(pointers[0], pointers[1]);
+  __u64 owner = (__u64)w->generation << 32 | w->tgid;
+  __u32 slot = (code >> 4 ^ code >> 15) & (CODE_CACHE_SLOTS - 1);
+  struct code_cache *cache = w->cache;
+  if (cache->at[slot].code == code && cache->at[slot].names == names &&
+      cache->at[slot].owner == owner && cache->at[slot].second == w->second)
+    return cache->at[slot].id;
+  __u32 id = look_up_code(w, code, names);
+  if (!id)
+    return 0;
+  cache->at[slot].code = 0; /* as in find_rule */
+  barrier();
+  cache->at[slot].owner = owner;
+  cache->at[slot].names = names;
+  cache->at[slot].id = id;
+  cache->at[slot].second = w->second;
+  barrier();
+  cache->at[slot].code = code;
+  return id;
 }
 
 static __always_inline __u64 frame_u64(struct scratch *s, __u32 offset) {
@@ -240,7 +278,7 @@ static __always_inline __u64 thread_state_of(struct process_info *process, struc
 static __always_inline void walk_python(struct scratch *scratch, struct process_info *process,
                                         struct task_struct *task, __u32 tgid,
                                         struct task_struct *remote, __u32 kind) {
-  __u32 version = process->python - 1;
+  __u32 version = process->python - 1, cpu = bpf_get_smp_processor_id();
   struct python_offsets *o = bpf_map_lookup_elem(&python_versions, &version);
   if (!o)
     return;
@@ -249,8 +287,9 @@ static __always_inline void walk_python(struct scratch *scratch, struct process_
     return;
   struct python_walk w = {
       .hash = scratch->stack.id,
-      .now_ns = bpf_ktime_get_ns(),
       .scratch = scratch,
+      .cache = bpf_map_lookup_elem(&code_caches, &cpu),
+      .second = bpf_ktime_get_ns() >> 30,
       .offsets = o,
       .tgid = tgid,
       .generation = process->generation,
@@ -260,6 +299,8 @@ static __always_inline void walk_python(struct scratch *scratch, struct process_
       .remote = remote,
   };
   __u64 top = 0;
+  if (!w.cache)
+    return;
   bool failed = read_user(&top, 8, state + o->tstate_frame, remote);
   if (!failed && top && o->cframe_frame != OFFSET_NONE)
     failed = read_user(&top, 8, top + o->cframe_frame, remote);

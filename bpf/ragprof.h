@@ -30,8 +30,9 @@ enum unwind_row_type {
                         other than rsp, rbp are only known in the innermost frame */
   ROW_DEREF_RSP = 8, /* CFA = *(rsp + 8*(cfa & 255)) + 8*(cfa >> 8): hand-written assembly that
                         keeps the old rsp in a stack slot */
-  ROW_DEREF_RBP_PLUS = 9,   /* CFA = *(rbp + 8*(cfa & 255)) + 8*(cfa >> 8) */
-  ROW_DEREF_INDEXED = 10,   /* CFA = *(rsp + 8*(cfa & 15) + 8*index) + 8*(cfa >> 8), where index is
+  ROW_DEREF_RBP_PLUS = 9, /* CFA = *(rbp + 8*(cfa & 255)) + 8*(cfa >> 8) */
+  ROW_DEREF_INDEXED =
+      10,                   /* CFA = *(rsp + 8*(cfa & 15) + 8*index) + 8*(cfa >> 8), where index is
                                the   DWARF register number (cfa >> 4) & 15, known as for ROW_REGISTER */
   ROW_DEREF_RSP_BELOW = 11, /* CFA = *(rsp - 8*(cfa & 255)) + 8*(cfa >> 8) */
 };
@@ -126,7 +127,7 @@ struct process_info {
   __u64 python_runtime;     /* run-time address of _PyRuntime */
   __u64 python_runtime_end; /* a futex in between is the GIL's */
   __u32 raw_budget; /* how many more stacks may be copied out where a mapping is not known yet */
-  __u32 pad;
+  __u32 map_serial; /* of this run of mappings, never used again: what is remembered of them */
 };
 
 /* What raw_budget begins with after an exec and after each change of the mappings. */

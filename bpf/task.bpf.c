@@ -96,6 +96,7 @@ int BPF_PROG(on_exec, struct task_struct *task) {
   if (!process)
     return 0;
   process->map_count = 0;
+  process->map_serial = 0;
   process->python = 0;
   process->generation++;
   process->raw_budget = RAW_BUDGET;

@@ -239,6 +239,7 @@ static int enter(struct process_store *store, const struct process *process) {
   struct process_info info = {
       .map_first = process->region ? process->region->first : 0,
       .map_count = process->region ? process->region->count : 0,
+      .map_serial = process->region ? process->region->serial : 0,
       .generation = process->generation,
       .python = process->python,
       .python_runtime = process->python ? runtime : 0,

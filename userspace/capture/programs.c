@@ -72,6 +72,9 @@ int programs_load(struct programs **out, const struct programs_options *options)
   int result = programs->skeleton ? 0 : -errno;
   if (!result) {
     programs->skeleton->rodata->follow_children = options->follow_children;
+    uint32_t cpus = (uint32_t)libbpf_num_possible_cpus();
+    bpf_map__set_max_entries(programs->skeleton->maps.row_caches, cpus);
+    bpf_map__set_max_entries(programs->skeleton->maps.code_caches, cpus);
     result = ragprof_bpf__load(programs->skeleton);
   }
   if (result) {

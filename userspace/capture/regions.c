@@ -14,6 +14,7 @@
 struct region_store {
   struct unwind_mapping *table;
   struct map_region *regions;
+  uint32_t serial;
 };
 
 int region_store_new(struct region_store **out, struct unwind_mapping *table) {
@@ -46,7 +47,8 @@ struct map_region *region_add(struct region_store *store, const struct unwind_ma
   struct map_region *region = calloc(1, sizeof(*region));
   if (!region)
     return NULL;
-  *region = (struct map_region){.first = at, .count = count, .users = 1, .next = *link};
+  *region = (struct map_region){
+      .first = at, .count = count, .serial = ++store->serial, .users = 1, .next = *link};
   *link = region;
   memcpy(store->table + at, mappings, count * sizeof(*mappings));
   return region;

@@ -14,6 +14,7 @@ struct region_store;
 struct map_region {
   uint32_t first;
   uint32_t count;
+  uint32_t serial; /* never used again */
   uint32_t users;
   uint64_t released_ns;
   struct map_region *next; /* in order of `first`, among all that are not reclaimed */
