@@ -135,9 +135,10 @@ const struct command command_attach = {
     .description =
         "Records what the processes do: on-CPU samples and every interval off the CPU, with full "
         "stacks of native, Python and kernel frames. The processes are not stopped, changed or "
-        "restarted. Their children, present and future, are recorded too.\n\n"
-        "Ends at Ctrl-C, after --duration, or when every named process has exited, and leaves a "
-        "trace file that needs neither the processes nor this machine to be read.\n\n"
+        "restarted. Their children, present and future, are recorded too, into the same trace.\n\n"
+        "Ends at Ctrl-C, after --duration, or when every named process has exited. The trace file "
+        "then needs neither the processes nor this machine to be read; it is readable up to the "
+        "last second even when ragprof is killed.\n\n"
         "Needs root, or CAP_BPF, CAP_PERFMON and CAP_SYS_PTRACE; 'ragprof doctor' says what is "
         "missing.",
     .examples = "# a server, until Ctrl-C\n"

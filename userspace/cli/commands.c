@@ -42,6 +42,12 @@ const struct exit_meaning *command_exit_codes(const struct command *command) {
       {"2", "wrong usage: an unknown option, a bad value, an operand too few or too many"},
       {NULL, NULL},
   };
+  static const struct exit_meaning examiner[] = {
+      {"0", "'ragprof attach' would work"},
+      {"1", "it would not: something is missing"},
+      {"2", "wrong usage: an unknown option, a bad value, an operand"},
+      {NULL, NULL},
+  };
   static const struct exit_meaning runner[] = {
       {"N", "the exit status of the command that was run; 128+N when signal N ended it"},
       {"1", "ragprof itself failed; the cause is on standard error"},
@@ -49,7 +55,9 @@ const struct exit_meaning *command_exit_codes(const struct command *command) {
       {"126, 127", "the command could not be executed, was not found"},
       {NULL, NULL},
   };
-  return command && command->takes_command ? runner : usual;
+  if (command && command->takes_command)
+    return runner;
+  return command && strcmp(command->name, "doctor") == 0 ? examiner : usual;
 }
 
 enum operand_kind command_operands(const struct command *command) {

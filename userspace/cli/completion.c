@@ -355,6 +355,9 @@ const struct command command_completion = {
     .name = "completion",
     .synopsis = "completion [OPTIONS] bash|zsh|fish",
     .summary = "print the completion script of a shell",
+    .description =
+        "Prints a script that completes ragprof's commands, options and values in bash, zsh "
+        "or fish. 'make install' puts all three where the shells look for them.",
     .examples = "# for this shell only\n"
                 "$ . <(ragprof completion bash)\n",
     .run = run,

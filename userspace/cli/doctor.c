@@ -200,7 +200,8 @@ const struct command command_doctor = {
         "containers, and with -p a process. Each line says ok, limited (a capture works, with less "
         "in it), missing (it cannot work) or info, what was found, what follows from it, and the "
         "exact step that helps. What can be tried is tried, and undone.\n\n"
-        "Exits with 0 when 'ragprof attach' would work and with 1 otherwise.",
+        "Run it as you would run attach, with sudo or without: what it says holds for that user. "
+        "With -v it explains the lines that are in order as well.",
     .examples =
         "$ sudo ragprof doctor\n"
         "# can this process be profiled, and how well?\n"

@@ -64,6 +64,9 @@ const struct command command_help = {
     .name = "help",
     .synopsis = "help [OPTIONS] [COMMAND]",
     .summary = "explain a command, or list them all",
+    .description = "Says what ragprof's commands are or, with COMMAND, what that one does, its "
+                   "options, examples and exit codes. The man pages say the same: 'man "
+                   "ragprof-report'.",
     .examples = "$ ragprof help report\n",
     .options = options,
     .run = run,

@@ -30,7 +30,7 @@ enum {
    .long_name = "duration",                                                                        \
    .type = OPTION_DURATION,                                                                        \
    .value_name = "TIME",                                                                           \
-   .summary = "stop recording after TIME: 30, 30s, 500ms, 5m"},                                    \
+   .summary = "stop recording after TIME: 30, 30s, 500ms, 5m, 1h"},                                \
       {.key = KEY_FREQUENCY,                                                                       \
        .short_name = 'F',                                                                          \
        .long_name = "frequency",                                                                   \
@@ -43,7 +43,7 @@ enum {
        .long_name = "output",                                                                      \
        .type = OPTION_FILE,                                                                        \
        .value_name = "FILE",                                                                       \
-       .summary = "the trace file; default: ragprof-NAME-PID-TIME.ragprof"},                       \
+       .summary = "the trace file (mode 0600); default: ragprof-NAME-PID-TIME.ragprof"},           \
       {.key = KEY_FORCE,                                                                           \
        .long_name = "force",                                                                       \
        .type = OPTION_FLAG,                                                                        \

@@ -137,14 +137,18 @@ const struct command command_run = {
     .description =
         "Starts COMMAND and records it and its children from their first instruction to the "
         "command's exit, as 'ragprof attach' does. The exit status of the command is passed "
-        "through. With --duration, recording stops after that time and the command goes on; "
-        "ragprof then waits for it.\n\n"
-        "The command runs as the user who runs ragprof. Recording needs root for now, or CAP_BPF, "
-        "CAP_PERFMON and CAP_SYS_PTRACE; 'ragprof doctor' says what is missing.",
-    .examples = "# a script, from its first import on\n"
-                "$ sudo ragprof run -- python3 app.py --port 8080\n"
-                "# into a file of a known name\n"
-                "$ sudo ragprof run -o ingest.ragprof --force -- python3 ingest.py\n",
+        "through; Ctrl-C reaches it as well. With --duration, recording stops after that time and "
+        "the command goes on; ragprof then waits for it.\n\n"
+        "Recording needs root for now, or CAP_BPF, CAP_PERFMON and CAP_SYS_PTRACE; 'ragprof "
+        "doctor' says what is missing. The command runs as the user who runs ragprof, with sudo "
+        "as root: put a command that changes the user before it where that matters.",
+    .examples =
+        "# a script, from its first import on\n"
+        "$ sudo ragprof run -- python3 app.py --port 8080\n"
+        "# into a file of a known name\n"
+        "$ sudo ragprof run -o ingest.ragprof --force -- python3 ingest.py\n"
+        "# as another user\n"
+        "$ sudo ragprof run -- setpriv --reuid app --regid app --init-groups python3 app.py\n",
     .options = options,
     .takes_command = true,
     .run = run,
