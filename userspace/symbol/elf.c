@@ -3,16 +3,21 @@
  * they are believed. */
 #include <errno.h>
 #include <gelf.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/error.h"
+#include "symbol/cfi.h"
 #include "symbol/debugfile.h"
 #include "symbol/dwarf.h"
 #include "symbol/image.h"
 #include "symbol/symbol.h"
 #include "symbol/table.h"
+
+/* As debuggers call it: the function has no caller, the kernel made its frame. */
+#define SIGNAL_FRAME_NAME "<signal handler called>"
 
 struct symbol_elf {
   struct image main;
@@ -25,6 +30,7 @@ struct symbol_elf {
   bool is_loaded; /* what follows is there; at the first question about an address */
   struct symbol_table *table;
   struct symbol_dwarf *dwarf; /* NULL: none */
+  struct symbol_cfi *cfi;     /* NULL: none */
 };
 
 int symbol_elf_open(struct symbol_elf **out, int fd, const char *path, const char *root,
@@ -50,6 +56,7 @@ int symbol_elf_open(struct symbol_elf **out, int fd, const char *path, const cha
 void symbol_elf_close(struct symbol_elf *elf) {
   if (!elf)
     return;
+  symbol_cfi_close(elf->cfi);
   symbol_dwarf_close(elf->dwarf);
   symbol_table_free(elf->table);
   image_close(&elf->mini);
@@ -104,6 +111,7 @@ static void load(struct symbol_elf *elf) {
   load_files(elf);
   if (symbol_dwarf_open(&elf->dwarf, elf->main.elf, elf->root) && elf->debug.elf)
     symbol_dwarf_open(&elf->dwarf, elf->debug.elf, elf->root);
+  symbol_cfi_open(&elf->cfi, elf->main.elf);
   elf->table = symbol_table_new();
   if (elf->table && fill_table(elf, elf->table)) {
     symbol_table_free(elf->table);
@@ -184,21 +192,62 @@ static void report_outermost(struct report *report, struct dwarf_frame *frame,
     report_frame(report, name, entry->is_plt ? "@plt" : "", frame, vaddr);
 }
 
-uint32_t symbol_elf_resolve(struct symbol_elf *elf, uint64_t vaddr, symbol_fn callback,
-                            void *context) {
-  load(elf);
-  struct table_entry entry = {0};
+static const char *base_name(const char *path) {
+  const char *slash = strrchr(path, '/');
+  return slash && slash[1] ? slash + 1 : path;
+}
+
+/* A function of which only the bounds are known. Its name reads as if its first instruction had
+ * been sampled and stayed unnamed: model/build.c names those, and both are shown alike. */
+static void report_bounds(struct report *report, const struct symbol_elf *elf,
+                          const struct cfi_function *bounds, uint64_t vaddr) {
+  struct dwarf_frame frame = {.file = "", .directory = "", .start = bounds->start};
+  char name[512] = SIGNAL_FRAME_NAME;
+  if (!bounds->is_signal_frame)
+    snprintf(name, sizeof(name), "[unknown] %.400s+0x%" PRIx64, base_name(elf->path),
+             bounds->start);
+  report_frame(report, name, "", &frame, vaddr);
+}
+
+/* A symbol without a size is taken to reach further than it may where most are stripped: another
+ * function that begins below it is not it. */
+static bool find_symbol(const struct symbol_elf *elf, uint64_t vaddr,
+                        const struct cfi_function *bounds, struct table_entry *entry) {
+  if (elf->table && symbol_table_find(elf->table, vaddr, entry) &&
+      (!entry->is_guess || !bounds || bounds->start <= entry->start))
+    return true;
+  *entry = (struct table_entry){0};
+  return false;
+}
+
+static void report_symbols(struct report *report, const struct symbol_elf *elf,
+                           const struct cfi_function *bounds, uint64_t vaddr) {
+  struct table_entry entry;
   struct dwarf_frame frames[DWARF_FRAMES_MAX] = {{.file = "", .directory = ""}};
-  struct report report = {.callback = callback, .context = context};
-  bool has_entry = elf->table && symbol_table_find(elf->table, vaddr, &entry);
+  bool has_entry = find_symbol(elf, vaddr, bounds, &entry);
   uint32_t count = elf->dwarf ? symbol_dwarf_resolve(elf->dwarf, vaddr, frames) : 0;
   uint32_t outermost = count ? count - 1 : 0;
   for (uint32_t i = 0; i < outermost && elf->options.inlines; i++) {
     const char *name = source_name(&frames[i]);
-    report_frame(&report, name ? name : "[inlined]", "", &frames[i], vaddr);
+    report_frame(report, name ? name : "[inlined]", "", &frames[i], vaddr);
   }
   if (count || has_entry)
-    report_outermost(&report, &frames[outermost], &entry, vaddr);
+    report_outermost(report, &frames[outermost], &entry, vaddr);
+}
+
+/* The code that handlers return to has a symbol, if at all, one byte after the address that stands
+ * for a return to it. Its CFI begins before it for that reason (glibc's sigaction.c, x86-64). */
+uint32_t symbol_elf_resolve(struct symbol_elf *elf, uint64_t vaddr, symbol_fn callback,
+                            void *context) {
+  load(elf);
+  struct report report = {.callback = callback, .context = context};
+  struct cfi_function found;
+  struct cfi_function *bounds =
+      elf->cfi && symbol_cfi_find(elf->cfi, vaddr, &found) ? &found : NULL;
+  if (!bounds || !bounds->is_signal_frame)
+    report_symbols(&report, elf, bounds, vaddr);
+  if (bounds && !report.count)
+    report_bounds(&report, elf, bounds, vaddr);
   return report.count;
 }
 

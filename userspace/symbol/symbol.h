@@ -33,7 +33,9 @@ struct symbol_elf;
 /* `fd` stays the caller's and must stay open. `root` is the directory in which separate debug files
  * are looked for as well ("/proc/PID/root" for a container, "" for this host): by build ID under
  * usr/lib/debug/.build-id, by .gnu_debuglink beside the file and under usr/lib/debug. Symbols come
- * from .symtab, .dynsym, .gnu_debugdata (xz), PLT slots (as "name@plt") and DWARF. */
+ * from .symtab, .dynsym, .gnu_debugdata (xz), PLT slots (as "name@plt") and DWARF. A function that
+ * none of them names, but whose bounds .eh_frame tells, is "[unknown] FILE+0xSTART" at each of its
+ * addresses. The code that a signal handler returns to is "<signal handler called>". */
 int symbol_elf_open(struct symbol_elf **out, int fd, const char *path, const char *root,
                     const struct symbol_options *options);
 /* Number of functions reported (0: none is known there). `vaddr` is an address of the ELF file. */

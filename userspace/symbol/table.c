@@ -214,7 +214,9 @@ bool symbol_table_find(const struct symbol_table *table, uint64_t vaddr,
   if (!ranges_find(&table->ranges, vaddr, &id))
     return false;
   const struct table_symbol *symbol = &table->symbols[id];
-  *entry = (struct table_entry){
-      .name = symbol->name, .start = symbol->start, .is_plt = symbol->rank == RANK_PLT};
+  *entry = (struct table_entry){.name = symbol->name,
+                                .start = symbol->start,
+                                .is_plt = symbol->rank == RANK_PLT,
+                                .is_guess = !symbol->size && !table->is_whole};
   return true;
 }

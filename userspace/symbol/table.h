@@ -12,7 +12,8 @@ struct symbol_table;
 struct table_entry {
   const char *name; /* raw; valid as long as the ELF file that it came from, or the table */
   uint64_t start;
-  bool is_plt; /* to be shown as "name@plt" */
+  bool is_plt;   /* to be shown as "name@plt" */
+  bool is_guess; /* it has no size, and what followed it may be stripped */
 };
 
 struct symbol_table *symbol_table_new(void);
