@@ -73,10 +73,13 @@ print(json.dumps({"question": corpus.documents(24000)[20123]}))')
 
 @test "demo: the driver counts what it asked" {
   need_demo
-  run "$PYTHON" "$ROOT/tools/demo/drive.py" "$URL" -c 2 -d 1 --json
+  run "$PYTHON" "$ROOT/tools/demo/drive.py" "$URL" -c 2 -d 2 --json
+  echo "$output"
   [ "$status" -eq 0 ]
-  [ "$(jq '.failures == 0 and .queries > 5 and .p50_ms <= .p95_ms' <<<"$output")" = true ]
-  [ "$(jq '(.queries / .duration_s - .qps) | fabs < 0.1' <<<"$output")" = true ]
+  # how many there are is the machine's business; each client asks at least once
+  [ "$(jq '.failures == 0 and .queries >= 2 and .p50_ms <= .p95_ms' <<<"$output")" = true ]
+  # the duration is rounded to a millisecond, the rate to a hundredth
+  [ "$(jq '(.queries / .duration_s - .qps) | fabs < 0.01 + 0.001 * $q' --argjson q "$(jq .qps <<<"$output")" <<<"$output")" = true ]
 }
 
 @test "demo: the driver fails when the service is not there" {
