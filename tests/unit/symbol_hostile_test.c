@@ -83,6 +83,38 @@ static void survives_flipped_bytes(void **state) {
   free(bytes.data);
 }
 
+/* Where a section lies in the file, by readelf. */
+static void find_section(const char *path, const char *name, size_t *offset, size_t *bytes) {
+  char command[4096];
+  snprintf(command, sizeof(command),
+           "readelf -SW '%s' | sed -n 's/^.* %s  *[A-Z_0-9]* *[0-9a-f]*//p'", path, name);
+  FILE *in = popen(command, "r");
+  assert_non_null(in);
+  assert_int_equal(fscanf(in, "%lx %lx", offset, bytes), 2);
+  pclose(in);
+}
+
+static void survives_broken_frame_descriptions(void **state) {
+  size_t offset, length;
+  must_run("gcc -O2 -s -o '%s' %s/plain.c", in_scratch(state, "frames"), WORKLOADS);
+  find_section(in_scratch(state, "frames"), "\\.eh_frame", &offset, &length);
+  struct bytes bytes = read_all(in_scratch(state, "frames"));
+  assert_true(length > 64 && offset + length <= bytes.size);
+  srandom(2);
+  for (int round = 0; round < 1000; round++) {
+    struct bytes flipped = {.data = malloc(bytes.size), .size = bytes.size};
+    memcpy(flipped.data, bytes.data, bytes.size);
+    for (int i = 0; i <= round % 5; i++)
+      flipped.data[offset + (size_t)random() % length] =
+          (uint8_t)(round % 2 ? random() : (random() % 2 ? 0xff : 0));
+    int fd = publish(&flipped, flipped.size);
+    try_file(fd);
+    close(fd);
+    free(flipped.data);
+  }
+  free(bytes.data);
+}
+
 /* Were the file mapped, this would end in SIGBUS. */
 static void survives_a_file_that_shrinks(void **state) {
   struct bytes bytes = build(state);
@@ -111,6 +143,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(survives_truncation),
       cmocka_unit_test(survives_flipped_bytes),
+      cmocka_unit_test(survives_broken_frame_descriptions),
       cmocka_unit_test(survives_a_file_that_shrinks),
   };
   return cmocka_run_group_tests(tests, scratch_make, scratch_remove);
