@@ -43,7 +43,9 @@ struct code_cache {
     __u64 owner; /* process and generation */
     __u64 names; /* a hash of both pointers */
     __u32 id;
-    __u32 second; /* in which the whole object was looked at */
+    __u32 born_s;    /* when it came in here */
+    __u32 checked_s; /* when the whole object was looked at */
+    __u32 tick;      /* when its names were */
   } at[CODE_CACHE_SLOTS];
 };
 
@@ -69,11 +71,11 @@ struct python_walk {
   __u64 frame;
   __u64 last; /* the frame that was put last */
   __u64 hash;
+  __u64 now_ns;
   struct scratch *scratch;
   struct code_cache *cache;
   struct python_offsets *offsets;
   struct task_struct *remote;
-  __u32 second; /* of now */
   __u32 tgid;
   __u32 generation;
   __u32 base;  /* frames[] before the Python ones */
@@ -168,26 +170,36 @@ static __always_inline __u32 look_up_code(struct python_walk *w, __u64 code, __u
 }
 
 /* The same by way of the cache. Addresses are used again after a code object dies: its names are
- * looked at every time, the rest of it once a second. */
+ * looked at every time, those of one that has lived for a while every 17 ms, and the rest of it
+ * once a second. */
 static __always_inline __u32 code_id(struct python_walk *w, __u64 code) {
+  __u64 owner = (__u64)w->generation << 32 | w->tgid;
+  __u32 slot = (code >> 4 ^ code >> 15) & (CODE_CACHE_SLOTS - 1);
+  __u32 second = w->now_ns >> 30, tick = w->now_ns >> 24;
+  struct code_cache *cache = w->cache;
+  bool known = cache->at[slot].code == code && cache->at[slot].owner == owner;
+  if (known && cache->at[slot].tick == tick && second - cache->at[slot].born_s > 1)
+    return cache->at[slot].id;
   __u64 pointers[2] = {}; /* the file name and the name, which stand side by side */
   read_user(pointers, sizeof(pointers), code + w->offsets->code_filename, w->remote);
   __u64 names = hash_step(pointers[0], pointers[1]);
-  __u64 owner = (__u64)w->generation << 32 | w->tgid;
-  __u32 slot = (code >> 4 ^ code >> 15) & (CODE_CACHE_SLOTS - 1);
-  struct code_cache *cache = w->cache;
-  if (cache->at[slot].code == code && cache->at[slot].names == names &&
-      cache->at[slot].owner == owner && cache->at[slot].second == w->second)
+  known = known && cache->at[slot].names == names;
+  if (known && cache->at[slot].checked_s == second) {
+    cache->at[slot].tick = tick;
     return cache->at[slot].id;
+  }
   __u32 id = look_up_code(w, code, names);
   if (!id)
     return 0;
+  if (!known || cache->at[slot].id != id)
+    cache->at[slot].born_s = second;
   cache->at[slot].code = 0; /* as in find_rule */
   barrier();
   cache->at[slot].owner = owner;
   cache->at[slot].names = names;
   cache->at[slot].id = id;
-  cache->at[slot].second = w->second;
+  cache->at[slot].checked_s = second;
+  cache->at[slot].tick = tick;
   barrier();
   cache->at[slot].code = code;
   return id;
@@ -289,7 +301,7 @@ static __always_inline void walk_python(struct scratch *scratch, struct process_
       .hash = scratch->stack.id,
       .scratch = scratch,
       .cache = bpf_map_lookup_elem(&code_caches, &cpu),
-      .second = bpf_ktime_get_ns() >> 30,
+      .now_ns = bpf_ktime_get_ns(),
       .offsets = o,
       .tgid = tgid,
       .generation = process->generation,

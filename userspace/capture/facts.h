@@ -22,7 +22,8 @@ struct facts_end {
   struct process_store *processes;
   struct stack_statistics statistics;
   uint64_t table_bytes;
-  const struct rusage *usage_at_start;
+  const struct rusage *usage_at_start; /* of the recording */
+  const struct rusage *usage_at_end;
 };
 
 /* Returns how many events were lost. */

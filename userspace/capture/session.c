@@ -49,7 +49,8 @@ struct session {
   uint64_t stacks_shipped;
   uint64_t samples;
   size_t targets_alive;
-  struct rusage usage_at_start;
+  struct rusage usage_at_start; /* when recording began and ended */
+  struct rusage usage_at_end;
 };
 
 static uint64_t now_ns(void) {
@@ -257,7 +258,6 @@ int session_prepare(struct session **out, const struct session_options *options)
   session->options = *options;
   session->epoll_fd = -1;
   session->start_ns = now_ns();
-  getrusage(RUSAGE_SELF, &session->usage_at_start);
   raise_file_limit();
   struct programs_options programs = {.frequency_hz = options->frequency_hz,
                                       .follow_children = options->follow_children};
@@ -318,6 +318,7 @@ int session_activate(struct session *session) {
   int result = programs_attach(session->programs);
   if (!result)
     facts_put_event(session->writer, programs_event(session->programs));
+  getrusage(RUSAGE_SELF, &session->usage_at_start);
   return result;
 }
 
@@ -392,6 +393,7 @@ int session_finish(struct session *session, enum session_end end, struct session
       [SESSION_TARGETS_EXITED] = "target exited",
       [SESSION_FAILED] = "failed",
   };
+  getrusage(RUSAGE_SELF, &session->usage_at_end);
   stop_programs(session);
   uint64_t end_ns = now_ns();
   struct naming_options naming = {.inlines = session->options.inlines,
@@ -403,7 +405,8 @@ int session_finish(struct session *session, enum session_end end, struct session
                             .processes = session->processes,
                             .statistics = stack_store_statistics(session->stacks),
                             .table_bytes = table_store_bytes(session->tables),
-                            .usage_at_start = &session->usage_at_start};
+                            .usage_at_start = &session->usage_at_start,
+                            .usage_at_end = &session->usage_at_end};
   uint64_t lost = facts_put_end(session->writer, &facts);
   *summary = (struct session_summary){
       .duration_ns = facts.duration_ns,

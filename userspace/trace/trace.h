@@ -142,7 +142,8 @@ struct trace_account {
 
 /* A named number about the capture; the last one of a name holds. Names used:
  *   lost.samples, lost.waits, lost.stacks, lost.bytes, lost.*   what is missing, in events
- *   cost.bpf_ns, cost.bpf_runs, cost.collector_cpu_ns, cost.collector_rss_bytes, cost.table_bytes
+ *   cost.bpf_ns, cost.bpf_runs, cost.collector_cpu_ns and cost.collector_rss_bytes (while
+ *   recording), cost.setup_and_naming_cpu_ns (before and after), cost.table_bytes
  *   capture.samples, capture.switches
  * A fact in words about host, target and capture. Names used:
  *   host.kernel, host.machine, host.cpus, host.os, host.hostname (only if asked), ragprof.version,
