@@ -29,8 +29,7 @@ record() {
 @test "complete: a C program without frame pointers, 120 deep" {
   record 2 "$workloads/deep_nofp" 6
   is_complete 100
-  [ "$(figure '[.hot_paths[0].stack[] | select(startswith("descend") or startswith("deep"))] | length')" -ge 100 ] ||
-    [ "$(figure '.hot_paths[0].stack | length')" -ge 120 ]
+  [ "$(figure '[.hot_paths[0].stack[] | select(startswith("descend"))] | length')" -eq 120 ]
 }
 
 @test "complete: the same, stripped" {
@@ -46,7 +45,7 @@ record() {
 @test "complete: 64 threads" {
   record 3 "$workloads/threads64" 8
   is_complete 100
-  [ "$(figure '.threads | length')" -ge 64 ] || [ "$(figure '.row_counts.threads')" -ge 64 ]
+  [ "$("$ragprof" report -f json -n 1000 "$trace" | jq '.threads | length')" -ge 64 ]
 }
 
 @test "complete: alloca, realigned stacks and signal handlers" {
@@ -237,14 +236,17 @@ total_of() {
   for kind in nanosleep:timer futex:futex pipe:pipe socket:socket poll:timer child:child; do
     reason=${kind#*:}
     # waits whose stack goes through the function of that name
-    local ours theirs
-    ours=$(jq -r --arg f "wait_${kind%:*}" --arg r "$reason" \
-      '[.off_cpu[] | select(.reason == $r and any(.stack[]; . == $f or startswith($f + " ") or startswith($f + "("))) | .total_ms] | add // 0' \
-      "$BATS_TEST_TMPDIR/report.json")
-    theirs=$(jq -r --arg f "wait_${kind%:*}" '(.[$f] // .waits[$f] // .kinds[$f]) | (.total_ms // (.total_ns / 1e6) // (.total_s * 1e3))' \
-      "$BATS_TEST_TMPDIR/truth.json")
-    echo "$kind: ragprof $ours ms, the program $theirs ms"
-    holds "$ours >= 0.95 * $theirs - 20 && $ours <= 1.05 * $theirs + 20"
+    local ours our_count theirs their_count
+    read -r ours our_count < <(jq -r --arg f "wait_${kind%:*}" --arg r "$reason" \
+      '[.off_cpu[] | select(.reason == $r and any(.stack[]; . == $f or startswith($f + " ") or startswith($f + "(")))]
+        | "\(map(.total_ms) | add // 0) \(map(.count) | add // 0)"' "$BATS_TEST_TMPDIR/report.json")
+    read -r theirs their_count < <(jq -r --arg f "wait_${kind%:*}" \
+      '.[$f] | "\(.total_ns / 1e6) \(.count)"' "$BATS_TEST_TMPDIR/truth.json")
+    echo "$kind: ragprof $ours ms in $our_count waits, the program $theirs ms in $their_count"
+    holds "$theirs > 1000"
+    holds "$ours >= 0.94 * $theirs && $ours <= 1.05 * $theirs"
+    # a condition variable's mutex may be waited for, too
+    [ "$kind" = futex:futex ] || holds "$our_count >= 0.9 * $their_count && $our_count <= 1.2 * $their_count"
   done
 }
 
@@ -261,7 +263,7 @@ total_of() {
 
 @test "children are followed, through fork and exec; 1,000 of them" {
   "$ragprof" run -q -o "$trace" -- "$workloads/forker"
-  holds "$(figure .row_counts.processes) >= 1001 || $(figure '.processes | length') >= 1001"
+  [ "$("$ragprof" report -f json -n 2000 "$trace" | jq '.processes | length')" -eq 1001 ]
   "$ragprof" run -q --force -o "$trace" -- "$workloads/execer"
   holds "$(figure .capture.samples.complete_pct) >= 98"
 }
@@ -314,20 +316,29 @@ total_of() {
 
 # ---- nothing is left behind ----
 
-programs() {
-  bpftool prog list | awk '/ on_(sample|switch|waking|task|exec|exit|new_task) / { print $1 }' | sort
+# The ids of the BPF programs that a process holds. Source: bpf_prog_show_fdinfo in the kernel.
+programs_of() {
+  sed -n 's/^prog_id:[[:space:]]*//p' "/proc/$1"/fdinfo/* 2>/dev/null | sort -u
 }
 
 @test "no BPF program is left after a capture" {
   needs bpftool
-  local left
-  programs >"$BATS_TEST_TMPDIR/before"
-  background "$workloads/shares" 10
-  "$ragprof" attach -q -d 0.5 -o "$trace" "$pid"
-  for _ in 1 2 3 4 5; do # the kernel frees them a moment later
-    sleep 0.2
-    left=$(programs | comm -13 "$BATS_TEST_TMPDIR/before" -)
+  local left held target
+  background "$workloads/shares" 20
+  target=$pid
+  background "$ragprof" attach -q -d 2 -o "$trace" "$target"
+  for _ in $(seq 100); do # until all are loaded: the trace begins after that
+    [ ! -s "$trace" ] || break
+    sleep 0.1
+  done
+  held=$(programs_of "$pid")
+  echo "held: $held"
+  [ "$(wc -l <<<"$held")" -ge 7 ]
+  wait "$pid"
+  for _ in $(seq 50); do # the kernel frees them a moment later
+    left=$(bpftool prog list | sed -n 's/^\([0-9]*\): .*/\1/p' | sort | comm -12 - <(echo "$held"))
     [ -n "$left" ] || return 0
+    sleep 0.2
   done
   echo "left: $left"
   return 1
