@@ -69,6 +69,30 @@ record() {
   report | jq -e '[.functions[] | select(.kind == "python" and .name == "multiply")] | length == 1'
 }
 
+@test "complete: the demo service on the system's stripped python3, and its stages are seen" {
+  /usr/bin/python3 -c 'import numpy' 2>/dev/null || skip "the system's python3 has no numpy"
+  background /usr/bin/python3 "$ROOT/tools/demo/server.py" --cache-entries 0
+  local server=$pid url
+  for _ in $(seq 100); do
+    url=$(awk '/^ready/ { print $2 }' "$BATS_TEST_TMPDIR/target.out")
+    [ -z "$url" ] || break
+    sleep 0.2
+  done
+  background /usr/bin/python3 "$ROOT/tools/demo/drive.py" -c 4 -d 12 "$url"
+  sleep 1
+  "$ragprof" attach -q -F 499 -d 6 -o "$trace" "$server"
+  is_complete 100
+  "$ragprof" report -f json -n 3000 "$trace" >"$BATS_TEST_TMPDIR/report.json"
+  local stage
+  for stage in embed_query search_vectors search_keywords rerank_documents stream_tokens; do
+    jq -e --arg name "$stage" 'any(.functions[]; .kind == "python" and (.name | endswith("." + $name)))' \
+      "$BATS_TEST_TMPDIR/report.json" >/dev/null || {
+      echo "no $stage among the functions"
+      return 1
+    }
+  done
+}
+
 @test "complete: node" {
   needs node
   record 2 node -e 'const end = Date.now() + 8000; function busy(n) { let s = 0; for (let i = 0; i < n; i++) s += Math.sqrt(i); return s } while (Date.now() < end) busy(1e6)'
