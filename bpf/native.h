@@ -4,6 +4,7 @@
 #define RAGPROF_BPF_NATIVE_H
 
 #include "unwind_row.h"
+#include "walk.h"
 
 struct {
   __uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);

@@ -4,6 +4,8 @@
 #ifndef RAGPROF_BPF_PYTHON_H
 #define RAGPROF_BPF_PYTHON_H
 
+#include "walk.h"
+
 /* glibc's struct pthread on x86-64 (nptl/descr.h): specific_1stblock (32 pairs {seq, data}) at
  * 0x310 from the thread pointer, the array of pointers to further blocks at 0x510. */
 #define PTHREAD_FIRST_BLOCK 0x310

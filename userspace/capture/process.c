@@ -45,7 +45,7 @@ int process_store_new(struct process_store **out, struct module_store *modules,
     return error_set(ENOMEM, "out of memory");
   store->modules = modules;
   store->maps = *maps;
-  int result = region_store_new(&store->regions, maps->mappings.at);
+  int result = region_store_new(&store->regions, maps->mappings);
   if (result) {
     free(store);
     return result;

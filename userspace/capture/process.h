@@ -46,12 +46,11 @@ struct process {
 
 struct process_store;
 
+/* What of the BPF side the processes are entered into. */
 struct process_maps {
   int processes_fd;
   int python_fd;
-  struct mapping_table_view {
-    struct unwind_mapping *at; /* MAPPINGS_MAX entries, shared with BPF */
-  } mappings;
+  struct unwind_mapping *mappings; /* MAPPINGS_MAX entries, shared with BPF */
 };
 
 int process_store_new(struct process_store **out, struct module_store *modules,

@@ -120,7 +120,7 @@ struct process_maps programs_process_maps(const struct programs *programs) {
   return (struct process_maps){
       .processes_fd = bpf_map__fd(programs->skeleton->maps.processes),
       .python_fd = bpf_map__fd(programs->skeleton->maps.python_versions),
-      .mappings = {.at = programs->mappings},
+      .mappings = programs->mappings,
   };
 }
 
