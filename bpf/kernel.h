@@ -3,7 +3,7 @@
 #ifndef RAGPROF_BPF_KERNEL_H
 #define RAGPROF_BPF_KERNEL_H
 
-#include "maps.h"
+#include "arch.h"
 
 #define TASK_INTERRUPTIBLE 0x1
 #define TASK_UNINTERRUPTIBLE 0x2
@@ -35,7 +35,7 @@ static __always_inline __u32 acting_thread(void) {
   if (task->flags & PF_KTHREAD)
     return 0;
   struct pt_regs *user = (struct pt_regs *)bpf_task_pt_regs(task);
-  return (__s64)user->orig_ax == -1 ? 0 : task->pid;
+  return (__s64)syscall_number(user) == NO_SYSCALL ? 0 : task->pid;
 }
 
 #endif

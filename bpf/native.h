@@ -226,10 +226,10 @@ static __always_inline long step_by_row(struct native_walk *w, struct unwind_row
   return step_to_caller(w, row, cfa.value + cfa.addend);
 }
 
-/* Whether the thread stands behind a system call instruction (0f 05). */
+/* Whether the thread stands behind a system call instruction. */
 static __always_inline bool is_after_syscall(struct native_walk *w) {
   __u16 code = 0;
-  return !read_user(&code, sizeof(code), w->ip - sizeof(code), w->remote) && code == 0x050f;
+  return !read_user(&code, sizeof(code), w->ip - sizeof(code), w->remote) && code == SYSCALL_CODE;
 }
 
 /* Looks the rule for pc up in the tables, and keeps it. False: no mapping holds pc. */

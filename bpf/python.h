@@ -6,10 +6,6 @@
 
 #include "walk.h"
 
-/* glibc's struct pthread on x86-64 (nptl/descr.h): specific_1stblock (32 pairs {seq, data}) at
- * 0x310 from the thread pointer, the array of pointers to further blocks at 0x510. */
-#define PTHREAD_FIRST_BLOCK 0x310
-#define PTHREAD_BLOCKS 0x510
 #define PTHREAD_BLOCK_KEYS 32
 #define PTHREAD_KEYS_MAX 1024
 
@@ -22,9 +18,7 @@ struct code_key {
 };
 
 struct code_entry {
-  __u64 names[2]; /* pointers to its file name and name, which stand side by side */
-  __u64 print;    /* of these, its line table and first line */
-  __u64 checked_ns;
+  __u64 print; /* of its names, line table and first line: tells it from the next one there */
   __u32 id;
   __u32 pad;
 };
@@ -273,14 +267,14 @@ static long walk_python_remote(__u32 i, struct python_walk *w) {
  * thread does not run Python. */
 static __always_inline __u64 thread_state_of(struct process_info *process, struct python_offsets *o,
                                              struct task_struct *task, struct task_struct *remote) {
-  __u64 fsbase = BPF_CORE_READ(task, thread.fsbase);
+  __u64 pointer = thread_pointer(task);
   __u32 key = 0;
-  __u64 block = fsbase + PTHREAD_FIRST_BLOCK, state = 0;
-  if (!fsbase || read_user(&key, 4, process->python_runtime + o->autotss_key, remote) ||
+  __u64 block = pointer + PTHREAD_FIRST_BLOCK, state = 0;
+  if (!pointer || read_user(&key, 4, process->python_runtime + o->autotss_key, remote) ||
       key >= PTHREAD_KEYS_MAX)
     return 0;
   if (key >= PTHREAD_BLOCK_KEYS) {
-    __u64 slot = fsbase + PTHREAD_BLOCKS + 8 * (key / PTHREAD_BLOCK_KEYS);
+    __u64 slot = pointer + PTHREAD_BLOCKS + 8 * (key / PTHREAD_BLOCK_KEYS);
     if (read_user(&block, 8, slot, remote) || !block)
       return 0;
   }

@@ -5,26 +5,6 @@
 
 char LICENSE[] SEC("license") = "GPL";
 
-static __always_inline void copy_registers(__u64 *to, const struct pt_regs *from) {
-  /* DWARF numbers of the x86-64 psABI */
-  to[0] = from->ax;
-  to[1] = from->dx;
-  to[2] = from->cx;
-  to[3] = from->bx;
-  to[4] = from->si;
-  to[5] = from->di;
-  to[6] = from->bp;
-  to[7] = from->sp;
-  to[8] = from->r8;
-  to[9] = from->r9;
-  to[10] = from->r10;
-  to[11] = from->r11;
-  to[12] = from->r12;
-  to[13] = from->r13;
-  to[14] = from->r14;
-  to[15] = from->r15;
-}
-
 /* Kernel frames, when the kernel was interrupted. */
 static __always_inline void walk_kernel(struct bpf_perf_event_data *ctx,
                                         struct event_stack *stack) {
@@ -45,15 +25,10 @@ int on_sample(struct bpf_perf_event_data *ctx) {
   struct task_struct *task = bpf_get_current_task_btf();
   struct pt_regs *user = (struct pt_regs *)bpf_task_pt_regs(task);
   scratch->stack.kernel_count = 0;
-  struct user_registers registers;
-  if ((__s64)ctx->regs.ip < 0) {
+  struct user_registers registers = user_registers_of(user);
+  copy_registers(scratch->registers, user);
+  if (is_kernel_address(PT_REGS_IP(&ctx->regs)))
     walk_kernel(ctx, &scratch->stack);
-    registers = (struct user_registers){user->ip, user->sp, user->bp};
-    copy_registers(scratch->registers, user);
-  } else {
-    registers = (struct user_registers){ctx->regs.ip, ctx->regs.sp, ctx->regs.bp};
-    copy_registers(scratch->registers, user);
-  }
   struct event_sample event = {.type = EVENT_SAMPLE, .tgid = tgid, .tid = (__u32)id};
   event.time_ns = bpf_ktime_get_ns();
   event.stack = collect_stack(scratch, process, task, &registers, tgid, NULL, kind);

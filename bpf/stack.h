@@ -44,7 +44,7 @@ static long hash_kernel_frame(__u32 i, struct event_stack **stack) {
  * kernel does there is the whole stack. */
 static __always_inline bool in_exec(struct task_struct *task) {
   struct pt_regs *user = (struct pt_regs *)bpf_task_pt_regs(task);
-  return user->orig_ax == 59 || user->orig_ax == 322; /* execve, execveat */
+  return is_exec(syscall_number(user));
 }
 
 /* Walks native and Python frames behind the kernel frames that are in `scratch` already. Returns

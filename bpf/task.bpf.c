@@ -132,7 +132,7 @@ static __always_inline void watch_existing(struct task_struct *task, struct proc
   struct scratch *scratch = bpf_map_lookup_elem(&scratches, &kind);
   struct pt_regs *user = (struct pt_regs *)bpf_task_pt_regs(task);
   if (scratch) {
-    struct user_registers registers = {user->ip, user->sp, user->bp};
+    struct user_registers registers = user_registers_of(user);
     scratch->stack.kernel_count = 0;
     thread->stack = collect_stack(scratch, process, task, &registers, task->tgid, task, kind);
   }

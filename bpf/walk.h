@@ -5,7 +5,7 @@
 #ifndef RAGPROF_BPF_WALK_H
 #define RAGPROF_BPF_WALK_H
 
-#include "maps.h"
+#include "arch.h"
 
 /* One per kind of program: a sampling interrupt can hit the program for switches. */
 enum scratch_kind { SCRATCH_SAMPLE, SCRATCH_SWITCH, SCRATCH_REMOTE, SCRATCHES };
@@ -68,12 +68,6 @@ static __always_inline __u64 hash_step(__u64 hash, __u64 word) {
   hash = (hash ^ word) * 0x9e3779b97f4a7c15ull;
   return hash ^ (hash >> 29);
 }
-
-struct user_registers {
-  __u64 ip;
-  __u64 sp;
-  __u64 bp;
-};
 
 /* Stores a frame; the check is for the verifier. */
 static __always_inline void put_frame(struct scratch *scratch, __u64 at, __u64 frame) {

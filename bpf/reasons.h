@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The reasons for waiting, and what a system call says about them before one has looked closer. */
+#ifndef RAGPROF_BPF_REASONS_H
+#define RAGPROF_BPF_REASONS_H
+
+/* enum wait_reason of userspace/trace/trace.h, which cannot be included here. */
+enum {
+  REASON_UNKNOWN = 0,
+  REASON_DISK = 1,
+  REASON_FUTEX = 2,
+  REASON_GIL = 3,
+  REASON_SOCKET = 4,
+  REASON_TIMER = 5,
+  REASON_PAGE_FAULT = 6,
+  REASON_RUN_QUEUE = 7,
+  REASON_PIPE = 8,
+  REASON_CHILD = 9,
+  REASON_SIGNAL = 10,
+  REASON_STOPPED = 11,
+};
+
+/* Not reasons: the system call has to be looked at more closely. */
+#define LOOK_AT_FD 100      /* by the kind of file in the first argument */
+#define LOOK_AT_FUTEX 101   /* by the address in the first argument */
+#define LOOK_AT_COUNT_1 102 /* select: with no descriptors it is a sleep */
+#define LOOK_AT_COUNT_2 103 /* poll: the number of descriptors is the second argument */
+
+#endif
