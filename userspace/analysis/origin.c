@@ -36,8 +36,9 @@ static enum origin native_origin(const struct profile_function *function) {
                                              NULL};
   static const char *const systems[] = {"libc.so", "libc-2", "libpthread", "ld-linux",
                                         "ld-musl", "[vdso]", NULL};
-  static const char *const starters[] = {"_start",       "__libc_start_", "__clone", "clone3",
-                                         "start_thread", "__restore_rt",  NULL};
+  static const char *const starters[] = {
+      "_start",       "__libc_start_",           "__clone", "clone3", "start_thread",
+      "__restore_rt", "<signal handler called>", NULL};
   const char *module = base_name(function->module);
   if (any_prefix(module, interpreters))
     return ORIGIN_INTERPRETER;
