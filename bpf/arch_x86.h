@@ -61,6 +61,11 @@ static __always_inline bool is_exec(__u64 number) {
   return number == 59 || number == 322; /* execve, execveat */
 }
 
+/* futex, futex_wake, futex_requeue; exit and exit_group, which wake joiners */
+static __always_inline bool can_wake_futex(__u64 number) {
+  return number == 202 || number == 454 || number == 456 || number == 60 || number == 231;
+}
+
 static __always_inline __u64 thread_pointer(struct task_struct *task) {
   return BPF_CORE_READ(task, thread.fsbase);
 }

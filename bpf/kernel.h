@@ -26,16 +26,19 @@ static __always_inline __u32 task_state(struct task_struct *task) {
   return (__u32)BPF_CORE_READ(old, state);
 }
 
-/* The thread in whose name something is done; 0 on the interrupt side. The preemption counter would
- * tell exactly, but as a per-CPU variable it is out of reach where kallsyms leaves it out; so: a
- * thread wakes another one from within a system call. An interrupt that hits a thread in user mode
- * is told apart that way, one that hits it within a system call is not. */
-static __always_inline __u32 acting_thread(void) {
+/* The thread that wakes another one up from its wait; 0 on the interrupt side. The preemption
+ * counter would tell exactly, but as a per-CPU variable it is out of reach where kallsyms leaves it
+ * out; so: a thread wakes another one from within a system call, and a futex only from those that
+ * can. An interrupt that hits a thread in user mode is told apart that way; one that hits it in a
+ * system call is not, but for futexes. */
+static __always_inline __u32 acting_thread(bool is_futex) {
   struct task_struct *task = bpf_get_current_task_btf();
   if (task->flags & PF_KTHREAD)
     return 0;
-  struct pt_regs *user = (struct pt_regs *)bpf_task_pt_regs(task);
-  return (__s64)syscall_number(user) == NO_SYSCALL ? 0 : task->pid;
+  __u64 number = syscall_number((struct pt_regs *)bpf_task_pt_regs(task));
+  if ((__s64)number == NO_SYSCALL || (is_futex && !can_wake_futex(number)))
+    return 0;
+  return task->pid;
 }
 
 #endif

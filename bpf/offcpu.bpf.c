@@ -57,6 +57,7 @@ int BPF_PROG(on_waking, struct task_struct *task) {
   if (!thread || !thread->switched_out_ns || thread->woken_ns)
     return 0;
   thread->woken_ns = bpf_ktime_get_ns();
-  thread->waker_tid = acting_thread();
+  bool is_futex = thread->reason == REASON_FUTEX || thread->reason == REASON_GIL;
+  thread->waker_tid = acting_thread(is_futex);
   return 0;
 }
