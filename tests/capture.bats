@@ -252,6 +252,13 @@ total_of() {
   holds "$ours >= 0.6 * $theirs"
 }
 
+@test "who wakes whom: the GIL is handed over within the process" {
+  record 2 /usr/bin/python3 "$ROOT/tests/workloads/gil.py" 6
+  report | jq -e '[.off_cpu_reasons[] | select(.reason == "GIL" and .total_ms > 100)] | length == 1'
+  report | jq -e '[.threads[].tid] as $own | [.wakes[] | select(.reason == "GIL" and .waker_tid != null and .waker_tid != 0)]
+    | length > 0 and all(.[]; .waker_tid as $tid | $own | index($tid))'
+}
+
 @test "accounting: waits by reason agree with what the program measured itself" {
   "$ragprof" run -q -o "$trace" -- "$workloads/offcpu" 5 >"$BATS_TEST_TMPDIR/truth.json"
   cat "$BATS_TEST_TMPDIR/truth.json"
