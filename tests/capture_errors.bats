@@ -113,6 +113,7 @@ fails_with() {
 
 @test "a process of another user, in its own namespaces" {
   needs unshare
+  unshare --mount --pid --fork --mount-proc true || skip "no namespaces can be made here"
   background unshare --mount --pid --fork --mount-proc "$workloads/shares" 6
   sleep 0.5
   "$ragprof" attach -q -d 1 -F 499 -o "$trace" "$pid"
