@@ -190,7 +190,8 @@ near() {
       esac
       holds "$(figure .capture.samples.complete_pct) >= 99"
       case $script in
-      async_app) report | jq -e '[.functions[] | select(.kind == "python")] | length > 2' >/dev/null ;;
+      async_app) report | jq -e 'any(.hot_paths[].stack[]; startswith("async handle_request"))' >/dev/null ;;
+      generators) report | jq -e 'any(.hot_paths[].stack[]; startswith("generator numbers"))' >/dev/null ;;
       gil) report | jq -e '[.off_cpu_reasons[] | select(.reason == "GIL" and .total_ms > 50)] | length == 1' >/dev/null ;;
       esac
       rm "$trace"

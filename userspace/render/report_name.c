@@ -185,6 +185,8 @@ void report_put_frame(struct buf *buf, const struct profile *profile, uint32_t f
   const struct profile_function *function = &profile->functions[from->function_id];
   if (from->flags & FRAME_COROUTINE)
     buf_put_text(buf, "async ");
+  else if (from->flags & FRAME_GENERATOR)
+    buf_put_text(buf, "generator ");
   if (is_short)
     report_put_short_name(buf, function);
   else
