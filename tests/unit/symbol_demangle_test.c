@@ -50,7 +50,7 @@ static void agrees_with_cxxfilt(void **state) {
   snprintf(command, sizeof(command),
            "f=$(g++ -print-file-name=libstdc++.so.6); "
            "[ \"$f\" != libstdc++.so.6 ] && nm -D --defined-only \"$f\" | awk '{ print $3 }' | "
-           "sed 's/@.*//' | sort -u | awk 'NR %% 4 == 1' | tee '%s' | c++filt -i",
+           "sed 's/@.*//' | sort -u | awk 'NR %% 4 == 1' >'%1$s' && c++filt -i <'%1$s'",
            in_scratch(state, "raw"));
   FILE *in = popen(command, "r");
   FILE *names = NULL;
