@@ -252,7 +252,8 @@ static void origins_are_told_by_file_and_module(void **state) {
   } rows[] = {
       {{"f", "/srv/app.py", "", 1, FRAME_PYTHON}, ORIGIN_APPLICATION},
       {{"f", "/usr/lib/python3.11/threading.py", "", 1, FRAME_PYTHON}, ORIGIN_RUNTIME},
-      {{"f", "/root/.pyenv/versions/3.8.1/lib/python3.8/json/decoder.py", "", 1, FRAME_PYTHON},
+      {{"f", "/home/someone/.pyenv/versions/3.8.1/lib/python3.8/json/decoder.py", "", 1,
+        FRAME_PYTHON},
        ORIGIN_RUNTIME},
       {{"f", "/opt/lib/python3.11/site-packages/uvicorn/main.py", "", 1, FRAME_PYTHON},
        ORIGIN_APPLICATION},
