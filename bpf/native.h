@@ -183,10 +183,16 @@ static __always_inline long step_to_caller(struct native_walk *w, struct unwind_
   __u64 pair[2]; /* the saved rbp mostly lies just below the return address */
   if (read_pair(w->scratch, pair, slots.ra_address - 8, w->remote))
     return end_native(w, WALK_BAD_READ);
-  if (slots.bp_address == slots.ra_address - 8)
-    w->bp = pair[0];
-  else if (slots.bp_address && read_user(&w->bp, 8, slots.bp_address, w->remote))
-    return end_native(w, WALK_BAD_READ);
+  __u64 bp = pair[0];
+  if (!slots.bp_address)
+    bp = w->bp;
+  else if (slots.bp_address != slots.ra_address - 8 &&
+           read_user(&bp, 8, slots.bp_address, w->remote)) {
+    if (slots.bp_address != w->bp)
+      return end_native(w, WALK_BAD_READ);
+    bp = w->bp; /* an expression that is applied a moment too early: rbp still is what it was */
+  }
+  w->bp = bp;
   w->ip = pair[1];
   w->sp = cfa;
   w->is_return = 1;

@@ -293,6 +293,17 @@ total_of() {
   [[ $output == *"/nonexistent/program"* ]]
 }
 
+@test "run passes a signal that was sent to it on to the command" {
+  background "$ragprof" run -q -o "$trace" -- sleep 30
+  sleep 1.5
+  kill -TERM "$pid"
+  local status=0
+  timeout 10 tail --pid "$pid" -f /dev/null
+  wait "$pid" || status=$?
+  [ "$status" -eq 143 ]
+  [ "$(figure .target.exit_status)" = 143 ]
+}
+
 @test "children are followed, through fork and exec; 1,000 of them" {
   "$ragprof" run -q -o "$trace" -- "$workloads/forker"
   [ "$("$ragprof" report -f json -n 2000 "$trace" | jq '.processes | length')" -eq 1001 ]

@@ -15,6 +15,8 @@
 
 #define MARK_LOST "[incomplete: the stack was lost]"
 #define NAME_STARTING "[thread starting]"
+#define NAME_EMPTY                                                                                 \
+  "[exec or exit]" /* the user side is gone, and kernel frames are not taken at switches */
 #define MARK_PYTHON "[incomplete: Python frames missing]"
 #define ENTRY_BYTES 64 /* of _start, in executables and in the dynamic linker */
 
@@ -172,6 +174,14 @@ static uint32_t mark_frame(struct stack_store *store, const char *text) {
                             .function = trace_put_string(store->writer, text, strlen(text))});
 }
 
+/* A stack that has one frame, which only says what the thread was about. */
+static uint32_t plain_frame(struct stack_store *store, const char *name) {
+  return trace_put_frame(
+      store->writer,
+      &(struct trace_frame){.kind = FRAME_KERNEL,
+                            .function = trace_put_string(store->writer, name, strlen(name))});
+}
+
 /* ---- merging ----
  *
  * A call of _PyEval_EvalFrameDefault runs one Python function (to 3.10) or a chain of them (3.11
@@ -275,6 +285,8 @@ static void merge_all(struct merge *merge) {
   for (size_t i = 0; i < event->kernel_count; i++)
     push(merge, kernel_frame(merge->store, event->frames[i]));
   merge_user(merge);
+  if (!merge->count)
+    push(merge, plain_frame(merge->store, NAME_EMPTY));
 }
 
 /* Whether an address is outside the known mappings: then they have changed. */
@@ -341,16 +353,9 @@ static uint32_t single_node(struct stack_store *store, uint32_t frame) {
   return trace_put_node(store->writer, (struct trace_node){.frame = frame});
 }
 
-static uint32_t starting_frame(struct stack_store *store) {
-  return trace_put_frame(store->writer, &(struct trace_frame){.kind = FRAME_KERNEL,
-                                                              .function = trace_put_string(
-                                                                  store->writer, NAME_STARTING,
-                                                                  strlen(NAME_STARTING))});
-}
-
 uint32_t stack_store_node(struct stack_store *store, uint64_t stack_id) {
   if (stack_id == STACK_STARTING)
-    return single_node(store, starting_frame(store));
+    return single_node(store, plain_frame(store, NAME_STARTING));
   uint32_t *node = stack_id != STACK_LOST ? hash_get(&store->nodes, stack_id) : NULL;
   return node ? *node : single_node(store, mark_frame(store, MARK_LOST));
 }

@@ -14,13 +14,17 @@
 
 volatile sig_atomic_t recording_stop;
 
-static void on_signal(int number) {
-  (void)number;
+volatile sig_atomic_t recording_sent_signal;
+
+static void on_signal(int number, siginfo_t *info, void *context) {
+  (void)context;
+  if (info->si_code == SI_USER || info->si_code == SI_QUEUE)
+    recording_sent_signal = number;
   recording_stop = 1;
 }
 
 void recording_catch_signals(void) {
-  struct sigaction action = {.sa_handler = on_signal};
+  struct sigaction action = {.sa_sigaction = on_signal, .sa_flags = SA_SIGINFO};
   sigemptyset(&action.sa_mask);
   sigaction(SIGINT, &action, NULL);
   sigaction(SIGTERM, &action, NULL);

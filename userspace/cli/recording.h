@@ -63,6 +63,9 @@ enum {
 
 /* Set by SIGINT, SIGTERM and SIGHUP once recording_catch_signals has been called. */
 extern volatile sig_atomic_t recording_stop;
+/* The signal that did, if another process sent it to this one alone (kill(1), a supervisor); 0 when
+ * the terminal did, which sends it to the whole foreground group. */
+extern volatile sig_atomic_t recording_sent_signal;
 void recording_catch_signals(void);
 
 /* Fills in the options of a capture. `name` and `pid` go into the default file name, which is put

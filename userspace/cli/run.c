@@ -83,8 +83,8 @@ static int record(struct session *session, struct child *child, uint64_t duratio
   char text[16];
   open_gate(child, true);
   enum session_end end = session_run(session, duration_ns, &recording_stop);
-  if (recording_stop && getpgid(child->pid) != getpgrp())
-    kill(child->pid, SIGTERM);
+  if (recording_sent_signal)
+    kill(child->pid, recording_sent_signal);
   int status = 0;
   bool exited = end == SESSION_TARGETS_EXITED || recording_stop;
   if (exited) {
