@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "base/error.h"
+#include "base/log.h"
 #include "base/units.h"
 #include "capture/maps.h"
 #include "cli/recording.h"
@@ -81,6 +82,8 @@ static int find_targets(const struct arguments *arguments, struct targets *targe
     size_t before = targets->count;
     targets->pattern = values[i];
     process_each(match_process, targets);
+    if (targets->count == TARGETS_MAX)
+      log_warning("only the first %d processes that match are recorded", TARGETS_MAX);
     if (targets->count == before) {
       error_set(ESRCH, "no process matches '%s'", values[i]);
       return command_failed();
