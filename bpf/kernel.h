@@ -5,8 +5,6 @@
 
 #include "arch.h"
 
-#define TASK_INTERRUPTIBLE 0x1
-#define TASK_UNINTERRUPTIBLE 0x2
 #define TASK_STOPPED_OR_TRACED 0xc
 #define TASK_FROZEN_STATE 0x8000 /* 6.1: the freezer got a state of its own */
 #define TASK_DEAD_STATE 0x80

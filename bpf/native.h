@@ -359,7 +359,6 @@ static __always_inline void walk_native(struct scratch *scratch, struct process_
     bpf_loop(NATIVE_FRAMES_MAX + 1, walk_native_current, &w, 0);
   scratch->stack.native_end = w.end;
   scratch->stack.id = hash_step(w.hash, w.end);
-  __sync_fetch_and_add(&counters.native_end[w.end & 7], 1);
   if (w.end != WALK_NO_MAPPING)
     return;
   if (w.may_copy)

@@ -320,7 +320,6 @@ static __always_inline void walk_python(struct scratch *scratch, struct process_
   scratch->stack.python_count = w.count;
   scratch->stack.python_end = w.end;
   scratch->stack.id = hash_step(w.hash, w.end);
-  __sync_fetch_and_add(&counters.python_end[w.end & 7], 1);
 }
 
 #endif

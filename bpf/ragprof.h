@@ -313,7 +313,7 @@ struct event_unmapped {
   __u64 pc;
 };
 
-/* What could not be kept, and how the walks went. */
+/* What was seen, and what could not be kept. */
 struct capture_counters {
   __u64 samples;
   __u64 switches;
@@ -323,8 +323,6 @@ struct capture_counters {
   __u64 lost_threads;
   __u64 lost_codes;
   __u64 lost_wait_ns;
-  __u64 native_end[8];
-  __u64 python_end[8];
 };
 
 #endif

@@ -120,6 +120,14 @@ record() {
   [ -z "$output" ]
 }
 
+@test "Python deeper than the limit: the innermost frames are there, and the stack says so" {
+  record 1 /usr/bin/python3 "$ROOT/tests/workloads/deep_recursion.py" 4 1500
+  holds "$(figure .capture.samples.on_cpu) >= 50"
+  holds "$(figure .capture.samples.complete_pct) < 20"
+  # a recursion that is cut off begins with the mark and ends in burn, with no loop left bare on top
+  "$ragprof" flame -f folded -o - "$trace" | grep -q '^\[incomplete: .*;descend ([^;]*;burn ('
+}
+
 # ---- truth ----
 
 # The share of CPU time of a function with all it calls, in percent.

@@ -188,8 +188,9 @@ static uint32_t plain_frame(struct stack_store *store, const char *name) {
  * and later), which ends with a frame that is marked as its entry. So, from the leaf, each native
  * frame in that function stands for the Python frames up to the next entry. Where the numbers do
  * not match, the outermost ones are matched first: a loop that was just entered has no frame yet. A
- * chain without an entry was cut off (a generator that is being switched to): it is the innermost
- * loop's, and the stack is marked. */
+ * chain without an entry was cut off (a generator that is being switched to), and a walk may end
+ * early (at the limit of depth): then the frames are the innermost loops', and the stack is marked.
+ */
 
 static bool is_eval(const struct process *process, uint64_t pc) {
   if (!process->python)
@@ -270,10 +271,11 @@ static void merge_user(struct merge *merge) {
   bool is_open;
   size_t evals = count_evals(merge), groups = count_groups(merge, &is_open);
   bool complete = merge->native_end == WALK_ROOT || is_entry_point(merge);
-  bool cut_off = complete && is_open && groups < evals;
+  bool ended_early = merge->event->python_end != WALK_ROOT && merge->event->python_end != WALK_NONE;
+  bool cut_off = complete && (ended_early || (is_open && groups < evals));
   if (complete && evals != groups)
     merge->store->statistics.misplaced++;
-  place_groups(merge, complete && !is_open && evals > groups ? evals - groups : 0);
+  place_groups(merge, complete && !is_open && !ended_early && evals > groups ? evals - groups : 0);
   if (cut_off)
     push(merge, mark_frame(merge->store, MARK_PYTHON));
   else if (!complete)
@@ -303,7 +305,8 @@ static void complete_native(struct merge *merge) {
   struct stack_store *store = merge->store;
   if (merge->event->raw)
     process_store_expect(merge->process);
-  if (has_unmapped(merge))
+  if (merge->event->raw ||
+      has_unmapped(merge)) /* callers may be in mappings that are newer still */
     process_store_refresh(store->processes, merge->process);
   if (!merge->event->raw)
     return;
