@@ -87,6 +87,51 @@ struct profile_wait {
   enum wait_reason reason;
 };
 
+/* A stack at which a process took memory, with what it had counted at moments. */
+struct profile_heap_site {
+  uint32_t process; /* index */
+  uint32_t node;
+  enum heap_kind kind;
+  size_t point_first; /* in profile.heap_points, in order of time */
+  size_t point_count; /* at least 1 */
+};
+
+struct profile_heap_point {
+  uint64_t time_ns;
+  uint64_t allocations; /* so far, as the three below */
+  uint64_t allocated_bytes;
+  uint64_t frees;
+  uint64_t freed_bytes;
+  uint64_t peak_bytes; /* most that were live at once so far */
+};
+
+struct profile_memory_point {
+  uint64_t time_ns;
+  uint32_t process; /* index */
+  uint32_t present; /* bit m: values[m] was read */
+  uint64_t values[MEMORY_METRICS];
+};
+
+struct profile_call {
+  uint32_t process; /* index */
+  const char *name;
+  uint64_t count;
+  uint64_t errors;
+  uint64_t bytes;
+  uint64_t total_ns;
+  uint64_t max_ns;
+  uint64_t buckets[TRACE_BUCKETS];
+};
+
+struct profile_slow_call {
+  uint64_t time_ns;
+  uint64_t duration_ns;
+  int64_t result;
+  uint32_t thread;
+  uint32_t node;
+  const char *name;
+};
+
 struct profile_fact {
   const char *name;
   const char *value;
@@ -112,6 +157,16 @@ struct profile {
   size_t sample_count;
   struct profile_wait *waits; /* in order of start */
   size_t wait_count;
+  struct profile_heap_site *heap_sites; /* sites of equal process, kind and node are one */
+  uint32_t heap_site_count;
+  struct profile_heap_point *heap_points; /* site by site */
+  size_t heap_point_count;
+  struct profile_memory_point *memory_points; /* in order of time */
+  size_t memory_point_count;
+  struct profile_call *calls;
+  uint32_t call_count;
+  struct profile_slow_call *slow_calls; /* in order of time */
+  size_t slow_call_count;
   struct profile_fact *facts;
   uint32_t fact_count;
   struct profile_counter *counters;

@@ -21,6 +21,11 @@ struct trace_visitor {
   int (*sample)(void *context, const struct trace_sample *sample);
   int (*wait)(void *context, const struct trace_wait *wait);
   int (*account)(void *context, const struct trace_account *account);
+  int (*heap_site)(void *context, uint32_t id, const struct trace_heap_site *site);
+  int (*heap)(void *context, const struct trace_heap *heap);
+  int (*memory)(void *context, const struct trace_memory *memory);
+  int (*call)(void *context, const struct trace_call *call);
+  int (*slow_call)(void *context, const struct trace_slow_call *call);
   int (*counter)(void *context, const char *name, uint64_t value);
   int (*meta)(void *context, const char *name, const char *value);
 };

@@ -140,16 +140,113 @@ struct trace_account {
   uint64_t involuntary_switches;
 };
 
+/* What a heap site counts. Persisted: append only. */
+enum heap_kind {
+  HEAP_MALLOC = 0, /* malloc and its family, operator new */
+  HEAP_PYTHON = 1, /* CPython's small objects, which never reach malloc */
+  HEAP_MAP = 2,    /* mmap, mremap: also what allocators take from the kernel */
+  HEAP_BREAK = 3,  /* brk, sbrk */
+  HEAP_KINDS
+};
+
+/* "malloc", "python", "mmap", "brk"; "unknown" for a value out of range. */
+const char *heap_kind_name(enum heap_kind kind);
+
+/* A stack of a process at which memory was taken: a heap site. Gets the next heap site id. */
+struct trace_heap_site {
+  uint32_t pid;
+  uint32_t node; /* 0: the stacks that there was no room for */
+  enum heap_kind kind;
+};
+
+/* What a site had counted up to a moment: since the process (or the capture in it) began, never
+ * falling. Live are allocations - frees. Written when something changed. Where the kind is sampled
+ * (`memory.KIND_interval_bytes`), these are unbiased estimates. */
+struct trace_heap {
+  uint64_t time_ns;
+  uint32_t site;
+  uint64_t allocations;
+  uint64_t allocated_bytes;
+  uint64_t frees;
+  uint64_t freed_bytes;
+  uint64_t peak_bytes; /* the most that were live at once so far */
+};
+
+/* What a process's memory_point may say. Persisted: append only. Bytes, but for the iterations. */
+enum memory_metric {
+  MEMORY_RSS = 0, /* resident, without the shim's own */
+  MEMORY_PSS = 1,
+  MEMORY_SWAP = 2,
+  MEMORY_VIRTUAL = 3,
+  MEMORY_ANONYMOUS = 4,    /* resident anonymous */
+  MEMORY_FILE = 5,         /* resident file pages */
+  MEMORY_SHARED = 6,       /* resident shared memory */
+  MEMORY_HEAP_LIVE = 7,    /* HEAP_MALLOC and HEAP_PYTHON, all sites */
+  MEMORY_HEAP_PEAK = 8,    /* the most of it so far */
+  MEMORY_MALLOC_ARENA = 9, /* mallinfo2: arena, hblkhd, uordblks, fordblks, keepcost */
+  MEMORY_MALLOC_MAPPED = 10,
+  MEMORY_MALLOC_USED = 11,
+  MEMORY_MALLOC_FREE = 12,
+  MEMORY_MALLOC_TRIM = 13,
+  MEMORY_SHIM = 14,         /* what the shim holds in the process */
+  MEMORY_CGROUP_USED = 15,  /* of the cgroup, page cache included */
+  MEMORY_CGROUP_CACHE = 16, /* its page cache */
+  MEMORY_CGROUP_LIMIT = 17, /* absent: no limit */
+  MEMORY_ITERATIONS = 18,   /* iterations so far (run --iteration) */
+  MEMORY_HOST_AVAILABLE = 19,
+  MEMORY_METRICS
+};
+
+/* "rss", "pss", …; "unknown" for a value out of range. */
+const char *memory_metric_name(enum memory_metric metric);
+
+struct trace_memory {
+  uint64_t time_ns;
+  uint32_t pid;
+  uint32_t present; /* bit m: values[m] was read */
+  uint64_t values[MEMORY_METRICS];
+};
+
+/* Durations in a log-linear histogram: eight buckets to each power of two, the same as in
+ * preload/region.h. */
+#define TRACE_BUCKETS 248u
+
+/* The calls of one name that a process made so far. The last record of a PID and name holds. */
+struct trace_call {
+  uint32_t pid;
+  const char *name; /* "read", "pthread_mutex_lock" */
+  uint64_t count;
+  uint64_t errors;
+  uint64_t bytes;
+  uint64_t total_ns;
+  uint64_t max_ns;
+  uint64_t buckets[TRACE_BUCKETS];
+};
+
+/* One call of over a millisecond. */
+struct trace_slow_call {
+  uint64_t time_ns; /* its start */
+  uint64_t duration_ns;
+  int64_t result; /* bytes, or -errno */
+  uint32_t thread;
+  uint32_t node;
+  const char *name;
+};
+
 /* A named number about the capture; the last one of a name holds. Names used:
  *   lost.samples, lost.waits, lost.stacks, lost.bytes, lost.*   what is missing, in events
  *   cost.bpf_ns, cost.bpf_runs, cost.collector_cpu_ns and cost.collector_rss_bytes (while
  *   recording), cost.setup_and_naming_cpu_ns (before and after), cost.table_bytes
  *   capture.samples, capture.switches
+ *   memory.malloc_interval_bytes, memory.python_interval_bytes: mean distance of samples; 0: every
+ *   allocation was counted. Absent: none was.
+ *   memory.foreign_allocator: 1 when some process's malloc is not libc's
  * A fact in words about host, target and capture. Names used:
  *   host.kernel, host.machine, host.cpus, host.os, host.hostname (only if asked), ragprof.version,
  *   capture.command ("attach", "run"), capture.frequency_hz, capture.event ("cycles",
  *   "cpu-clock"), capture.start_unix_ns, capture.duration_ns, capture.end ("interrupted",
- *   "duration", "target exited", …), target.name, target.pids, target.exit_status
+ *   "duration", "target exited", …), capture.source ("bpf", "shim", "bpf+shim"), target.name,
+ * target.pids, target.exit_status
  */
 
 #endif

@@ -28,6 +28,12 @@ void trace_put_symbol(struct trace_writer *writer, const struct trace_symbol *sy
 void trace_put_sample(struct trace_writer *writer, const struct trace_sample *sample);
 void trace_put_wait(struct trace_writer *writer, const struct trace_wait *wait);
 void trace_put_account(struct trace_writer *writer, const struct trace_account *account);
+/* Interned: the id, the same one for equal content; 0 when memory ran out. */
+uint32_t trace_put_heap_site(struct trace_writer *writer, const struct trace_heap_site *site);
+void trace_put_heap(struct trace_writer *writer, const struct trace_heap *heap);
+void trace_put_memory(struct trace_writer *writer, const struct trace_memory *memory);
+void trace_put_call(struct trace_writer *writer, const struct trace_call *call);
+void trace_put_slow_call(struct trace_writer *writer, const struct trace_slow_call *call);
 void trace_put_counter(struct trace_writer *writer, const char *name, uint64_t value);
 void trace_put_meta(struct trace_writer *writer, const char *name, const char *value);
 
