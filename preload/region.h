@@ -23,7 +23,6 @@
 #define REGION_ENVIRONMENT "RAGPROF_SHIM"
 
 #define REGION_SITES_MAX (128u * 1024)
-#define REGION_SLOTS (4u * REGION_SITES_MAX) /* a power of two */
 #define REGION_WORDS_MAX (8u * 1024 * 1024)
 #define REGION_MODULES_MAX 4096u
 #define REGION_CODES_MAX (64u * 1024)
@@ -109,8 +108,9 @@ struct region_call_total {
   uint64_t buckets[REGION_BUCKETS];
 };
 
-/* A stack and what was counted at it. Site k < REGION_CALLS of sites[] stands for the stacks of
- * kind k that there was no room for, site REGION_CALLS for those of all calls: no words. */
+/* A stack and what was counted at it; a stack may have more than one site. Site k < REGION_CALLS of
+ * sites[] stands for the stacks of kind k that there was no room for, site REGION_CALLS for those
+ * of all calls: no words. */
 struct region_site {
   uint64_t hash;  /* of kind and stack; never 0 once used */
   uint32_t state; /* 1: the fields up to `generation` hold, and stay */
@@ -229,9 +229,10 @@ struct region {
   uint64_t event_count; /* events so far; the last REGION_EVENTS_MAX are in the ring */
 
   uint64_t iterations; /* so far */
-  uint64_t live_bytes; /* of REGION_MALLOC and REGION_PYTHON, to within 64 KiB a thread */
-  uint64_t peak_bytes; /* the most of that */
-  uint64_t shim_bytes; /* memory that the shim holds in this process, but for this file */
+  int64_t live_bytes;  /* of REGION_MALLOC and REGION_PYTHON: exact while there is one thread, then
+                          to  within 64 KiB a thread */
+  int64_t peak_bytes;  /* the most of that */
+  uint64_t shim_bytes; /* address space that the shim holds in this process, but for this file */
 
   /* what could not be kept */
   uint64_t lost_sites;  /* stacks that were counted without their frames */
@@ -251,7 +252,6 @@ struct region {
   struct region_module modules[REGION_MODULES_MAX];
   struct region_code codes[REGION_CODES_MAX];
   struct region_event events[REGION_EVENTS_MAX] __attribute__((aligned(64)));
-  uint64_t slots[REGION_SLOTS]; /* the shim's: hash & ~0xffffff | site; 0 free */
   struct region_site sites[REGION_SITES_MAX] __attribute__((aligned(64)));
   uint64_t words[REGION_WORDS_MAX];
   uint8_t text[REGION_TEXT_BYTES];

@@ -38,6 +38,7 @@ void shim_config_read(void);
 /* Zeroed memory straight from the kernel, left out of core dumps; NULL when there is none. Counted
  * in region.shim_bytes. Keeps errno. */
 void *shim_map(size_t bytes);
+void *shim_map_wiped(size_t bytes); /* the same, but a fork's child finds it zeroed */
 void shim_unmap(void *memory, size_t bytes);
 
 /* ---- thread.c: what the shim keeps of each thread, outside of its stack and TLS ---- */
@@ -61,10 +62,11 @@ struct shim_python; /* python.c */
 struct shim_thread {
   struct shim_thread *next; /* all of them; or the free ones */
   uint32_t tid;
-  bool in_handler;         /* the signal handler runs on top of whatever else the thread does */
-  uint64_t start_ns;       /* CLOCK_MONOTONIC */
-  int64_t sample_bytes;    /* left to the next sample of REGION_MALLOC */
-  int64_t python_bytes;    /* the same of REGION_PYTHON */
+  bool in_handler;   /* the signal handler runs on top of whatever else the thread does */
+  uint64_t start_ns; /* CLOCK_MONOTONIC */
+  struct shim_thread *next_of_all;
+  bool drawn[2];           /* shim_countdown of REGION_MALLOC and REGION_PYTHON holds a distance */
+  uint32_t events;         /* of this thread: what is done now and then goes by it */
   uint64_t random;         /* xorshift64 */
   int64_t live_delta;      /* not yet added to region.live_bytes */
   struct shim_stack stack; /* scratch of hooks */
@@ -84,9 +86,19 @@ struct shim_thread {
 struct shim_thread *shim_enter(void);
 void shim_leave(struct shim_thread *thread);
 
+/* The calling thread's record whether it is in the shim or not, for a signal handler; or NULL. */
+struct shim_thread *shim_thread_here(void);
+
 /* ---- region.c ---- */
 
-extern struct region *shim_region; /* of this process; never NULL once shim_enter gave a thread */
+extern struct region *shim_region;  /* of this process; never NULL once shim_enter gave a thread */
+extern uint32_t shim_region_serial; /* grows when a fork's child gets a region of its own: what was
+                                       published in the last one has to be published anew */
+
+/* Makes room in the file system for [data, data + bytes) of the region. Each page has to be asked
+ * for before it is first read or written: a page that does not fit would be a SIGBUS. Done already
+ * for the fixed part and calls[]; do it for entries of modules[] and codes[]. False: it is full. */
+bool shim_region_room(const void *data, size_t bytes);
 
 /* Appends bytes to text[]; the offset, or UINT32_MAX when it is full. */
 uint32_t shim_region_text(const void *data, size_t bytes);
@@ -132,11 +144,29 @@ void *shim_python_symbol(const char *name);
 
 /* ---- alloc.c: accounting of blocks; live.c: the table of live ones ---- */
 
-/* A block was handed out by `kind`'s allocator, or is about to be given back. shim_block_free says
- * whether the block was known. `place` as SHIM_HERE in the hook. */
+/* A block was handed out by the allocator of `kind` (REGION_MALLOC or REGION_PYTHON), or is about
+ * to be given back. shim_block_free says whether the block was known. `place` as SHIM_HERE in the
+ * hook. A sampled kind asks shim_passed_over first, and for a free shim_maybe_known: both are cheap
+ * and need no shim_enter. */
 void shim_block_new(struct shim_thread *thread, uint32_t kind, void *block, size_t bytes,
                     struct shim_place place);
-bool shim_block_free(struct shim_thread *thread, void *block);
+bool shim_block_free(struct shim_thread *thread, uint32_t kind, void *block);
+
+/* What is left to the next sample, by kind; set by shim_block_new. */
+extern SHIM_TLS int64_t shim_countdown[2];
+
+/* Sampled kinds only: takes an allocation off the countdown; true when no sample falls on it. */
+static inline bool shim_passed_over(uint32_t kind, size_t bytes) {
+  return (shim_countdown[kind] -= (int64_t)bytes | 1) > 0;
+}
+
+/* Sampled kinds only: how many sampled blocks begin in the pages of each class. */
+#define SHIM_PAGE_CLASSES 65536u
+extern uint16_t shim_sampled_pages[2][SHIM_PAGE_CLASSES];
+
+static inline bool shim_maybe_known(uint32_t kind, const void *block) {
+  return shim_sampled_pages[kind][(uintptr_t)block / 4096 % SHIM_PAGE_CLASSES] != 0;
+}
 
 /* Counts blocks noted by this thread so far: a wrapper (operator new, a Python allocator) compares
  * it before and after to see whether what it wraps was hooked itself. */
@@ -145,7 +175,8 @@ extern SHIM_TLS uint32_t shim_blocks_noted;
 /* Answers region.asked (mallinfo), when that is due; called now and then by hooks. */
 void shim_answer(void);
 
-/* ---- the parts that are set up at start, in this order, and after a fork in a child ---- */
+/* ---- the parts that are set up at start, in this order, and after a fork in a child; each is
+ * called with the shim entered, and has to bear being called again ---- */
 
 void shim_python_alloc_start(void); /* python_alloc.c: installs the allocator hooks */
 void shim_iteration_start(void);    /* iteration.c */
@@ -162,8 +193,12 @@ extern bool shim_iteration_wants_reads;
 
 /* ---- real.c: the functions behind the hooks ---- */
 
-/* The next definition of a symbol in the search order (dlsym(RTLD_NEXT)), or NULL. Safe before libc
- * is ready only for what hooks.h lists. */
+/* The next definition of a symbol in the search order (dlsym(RTLD_NEXT)), or NULL. What it may
+ * allocate is not counted. Not safe before libc is ready: what may be called so early goes through
+ * shim_next of hooks.h. */
 void *shim_real(const char *name);
+
+/* Marks what a hook exports. */
+#define SHIM_EXPORT __attribute__((visibility("default")))
 
 #endif
