@@ -10,6 +10,10 @@ import struct
 import sys
 import zlib
 
+KINDS = ("malloc", "python", "mmap", "brk")
+METRICS = ("rss,pss,swap,virtual,anonymous,file,shared,heap_live,heap_peak,malloc_arena,malloc_mapped,"
+           "malloc_used,malloc_free,malloc_trim,shim,cgroup_used,cgroup_cache,cgroup_limit,iterations,"
+           "host_available".split(","))
 REASONS = ("unknown,disk,futex,GIL,socket,timer,page fault,run queue,pipe,child,signal,stopped"
            .split(","))
 
@@ -85,14 +89,21 @@ class Trace:
         self.strings, self.modules, self.frames, self.nodes = [""], [None], [None], [None]
         self.processes, self.threads, self.symbols, self.accounts = {}, {}, {}, {}
         self.samples, self.waits, self.counters, self.facts = [], [], {}, {}
-        self.last_ns = 0
+        self.heap_sites, self.heap, self.memory = [None], [], []
+        self.calls, self.slow_calls = {}, []
+        self.start_chunk()
+
+    def start_chunk(self):
+        self.last_ns = self.last_heap_site = 0
+        self.last_memory = [0] * 32
 
     def read(self, data):
         by_type = {1: self.string, 2: self.module, 3: self.frame, 4: self.node, 5: self.process,
                    6: self.thread, 7: self.symbol, 8: self.sample, 9: self.wait, 10: self.account,
-                   11: self.counter, 12: self.meta}
+                   11: self.counter, 12: self.meta, 13: self.heap_site, 14: self.heap_record,
+                   15: self.memory_record, 16: self.call, 17: self.slow_call}
         for raw in chunks(data):
-            self.last_ns = 0
+            self.start_chunk()
             for kind, body in records(raw):
                 if kind in by_type:
                     by_type[kind](Fields(body))
@@ -149,6 +160,54 @@ class Trace:
         thread, *rest = fields.many(8)
         self.accounts[thread] = rest
 
+    def heap_site(self, fields):
+        pid, node, kind = fields.many(3)
+        self.heap_sites.append({"pid": pid, "node": node, "kind": KINDS[kind], "time_ns": 0,
+                                "allocations": 0, "allocated_bytes": 0, "live": 0, "live_bytes": 0,
+                                "peak_bytes": 0})
+
+    def heap_record(self, fields):
+        time_ns = self.time(fields)
+        self.last_heap_site += fields.zigzag()
+        site = self.heap_sites[self.last_heap_site]
+        assert time_ns >= site["time_ns"], "a site goes back in time"
+        frees = site["allocations"] - site["live"]
+        site["time_ns"] = time_ns
+        site["allocations"] += fields.varint()
+        site["allocated_bytes"] += fields.varint()
+        site["live"] += fields.zigzag()
+        site["live_bytes"] += fields.zigzag()
+        site["peak_bytes"] += fields.varint()
+        assert 0 <= site["live"] and frees <= site["allocations"] - site["live"]
+        self.heap.append((time_ns, self.last_heap_site, site["live_bytes"]))
+
+    def memory_record(self, fields):
+        time_ns = self.time(fields)
+        pid, present = fields.many(2)
+        values = {}
+        for metric in range(32):
+            if present >> metric & 1:
+                self.last_memory[metric] += fields.zigzag()
+                if metric < len(METRICS):
+                    values[METRICS[metric]] = self.last_memory[metric]
+        self.memory.append((time_ns, pid, values))
+
+    def call(self, fields):
+        pid, name = fields.varint(), self.text(fields)
+        totals = fields.many(5)
+        buckets, at = {}, 0
+        for _ in range(fields.varint()):
+            at += fields.varint()
+            buckets[at] = fields.varint()
+            at += 1
+        self.calls[f"{pid} {name}"] = (*totals, buckets)
+
+    def slow_call(self, fields):
+        time_ns = self.time(fields)
+        thread, node = fields.many(2)
+        name, duration_ns = self.text(fields), fields.varint()
+        self.slow_calls.append((time_ns, duration_ns, fields.zigzag(), thread, node, name))
+
     def counter(self, fields):
         name = self.text(fields)
         self.counters[name] = fields.varint()
@@ -190,6 +249,11 @@ def main():
         "facts": trace.facts,
         "leaves": leaves,
         "waiting_ns": reasons,
+        "heap_sites": [{**site, "stack": trace.stack(site["node"])} for site in trace.heap_sites[1:]],
+        "heap_points": len(trace.heap),
+        "memory": trace.memory,
+        "calls": trace.calls,
+        "slow_calls": trace.slow_calls,
         "first_sample": [trace.samples[0][0], trace.stack(trace.samples[0][2])] if trace.samples else None,
     }, sys.stdout)
 

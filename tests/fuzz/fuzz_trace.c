@@ -17,7 +17,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes);
 
 /* What the reader has announced so far. */
 struct seen {
-  uint32_t strings, modules, frames, nodes, threads;
+  uint32_t strings, modules, frames, nodes, threads, heap_sites;
 };
 
 static int on_string(void *context, uint32_t id, const char *text, size_t bytes) {
@@ -82,6 +82,36 @@ static int on_wait(void *context, const struct trace_wait *wait) {
   return 0;
 }
 
+static int on_heap_site(void *context, uint32_t id, const struct trace_heap_site *site) {
+  struct seen *seen = context;
+  REQUIRE(id == ++seen->heap_sites && site->node <= seen->nodes && site->kind < HEAP_KINDS);
+  return 0;
+}
+
+static int on_heap(void *context, const struct trace_heap *heap) {
+  const struct seen *seen = context;
+  REQUIRE(heap->site && heap->site <= seen->heap_sites && heap->time_ns <= 1ull << 53);
+  REQUIRE(heap->frees <= heap->allocations && heap->freed_bytes <= heap->allocated_bytes);
+  REQUIRE(heap->allocations <= 1ull << 53 && heap->allocated_bytes <= 1ull << 53);
+  return 0;
+}
+
+static int on_call(void *context, const struct trace_call *call) {
+  (void)context;
+  uint64_t sum = 0;
+  for (uint32_t i = 0; i < TRACE_BUCKETS; i++)
+    REQUIRE(!__builtin_add_overflow(sum, call->buckets[i], &sum));
+  REQUIRE(call->name && call->max_ns <= 1ull << 53);
+  return 0;
+}
+
+static int on_slow_call(void *context, const struct trace_slow_call *call) {
+  const struct seen *seen = context;
+  REQUIRE(call->thread && call->thread <= seen->threads && call->node <= seen->nodes);
+  REQUIRE(call->name && call->duration_ns <= 1ull << 53);
+  return 0;
+}
+
 static void check_reader(const uint8_t *data, size_t bytes) {
   static const struct trace_visitor visitor = {.string = on_string,
                                                .module = on_module,
@@ -90,7 +120,11 @@ static void check_reader(const uint8_t *data, size_t bytes) {
                                                .thread = on_thread,
                                                .symbol = on_symbol,
                                                .sample = on_sample,
-                                               .wait = on_wait};
+                                               .wait = on_wait,
+                                               .heap_site = on_heap_site,
+                                               .heap = on_heap,
+                                               .call = on_call,
+                                               .slow_call = on_slow_call};
   struct seen seen = {0};
   struct trace_status status;
   int error = trace_read_memory(data, bytes, &visitor, &seen, &status);
@@ -136,6 +170,39 @@ static void check_events(const struct profile *profile) {
   }
 }
 
+static void check_points(const struct profile_heap_point *points, size_t count) {
+  for (size_t i = 0; i < count; i++) {
+    REQUIRE(points[i].frees <= points[i].allocations);
+    REQUIRE(points[i].freed_bytes <= points[i].allocated_bytes);
+    REQUIRE(!i || (points[i - 1].time_ns < points[i].time_ns &&
+                   points[i - 1].allocations <= points[i].allocations &&
+                   points[i - 1].freed_bytes <= points[i].freed_bytes));
+  }
+}
+
+static void check_memory(const struct profile *profile) {
+  size_t next = 0;
+  for (uint32_t i = 0; i < profile->heap_site_count; i++) {
+    const struct profile_heap_site *site = &profile->heap_sites[i];
+    REQUIRE(site->process < profile->process_count && site->node < profile->node_count);
+    REQUIRE(site->point_first == next && site->point_count);
+    next += site->point_count;
+    check_points(&profile->heap_points[site->point_first], site->point_count);
+  }
+  REQUIRE(next == profile->heap_point_count);
+  for (size_t i = 0; i < profile->memory_point_count; i++) {
+    REQUIRE(profile->memory_points[i].process < profile->process_count);
+    REQUIRE(profile->memory_points[i].time_ns <= profile->duration_ns);
+  }
+  for (uint32_t i = 0; i < profile->call_count; i++)
+    REQUIRE(profile->calls[i].process < profile->process_count && profile->calls[i].name);
+  for (size_t i = 0; i < profile->slow_call_count; i++) {
+    const struct profile_slow_call *call = &profile->slow_calls[i];
+    REQUIRE(call->thread < profile->thread_count && call->node < profile->node_count);
+    REQUIRE(call->time_ns + call->duration_ns <= profile->duration_ns);
+  }
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes) {
   check_reader(data, bytes);
   struct profile *profile;
@@ -143,6 +210,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes) {
     return 0;
   check_tree(profile);
   check_events(profile);
+  check_memory(profile);
   profile_fact(profile, "capture.command");
   profile_counter(profile, "lost.samples");
   profile_free(profile);

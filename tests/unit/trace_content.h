@@ -44,6 +44,39 @@ static inline void content_wait(struct trace_writer *writer, struct buf *log,
   log_wait(log, &wait);
 }
 
+static inline void content_heap_site(struct trace_writer *writer, struct buf *log, uint32_t id,
+                                     uint32_t pid, uint32_t node, enum heap_kind kind) {
+  struct trace_heap_site site = {pid, node, kind};
+  if (trace_put_heap_site(writer, &site) != id)
+    abort();
+  log_heap_site(log, id, &site);
+}
+
+static inline void content_heap(struct trace_writer *writer, struct buf *log,
+                                struct trace_heap heap) {
+  trace_put_heap(writer, &heap);
+  log_heap(log, &heap);
+}
+
+static inline void content_memory(struct trace_writer *writer, struct buf *log,
+                                  struct trace_memory memory) {
+  trace_put_memory(writer, &memory);
+  log_memory(log, &memory);
+}
+
+/* Its name must have been put before. */
+static inline void content_call(struct trace_writer *writer, struct buf *log,
+                                struct trace_call call) {
+  trace_put_call(writer, &call);
+  log_call(log, &call);
+}
+
+static inline void content_slow_call(struct trace_writer *writer, struct buf *log,
+                                     struct trace_slow_call call) {
+  trace_put_slow_call(writer, &call);
+  log_slow_call(log, &call);
+}
+
 /* Strings that a put interns are announced right before its own record. */
 static inline void content_part_1(struct trace_writer *writer, struct buf *log) {
   static const uint8_t build_id[] = {0x00, 0x01, 0xfe, 0xff};
@@ -122,6 +155,20 @@ static inline void content_part_2(struct trace_writer *writer, struct buf *log) 
                                    .waker_tid = UINT32_MAX,
                                    .reason = WAIT_STOPPED});
   content_sample(writer, log, 1ull << 53, 2, 4);
+  content_heap_site(writer, log, 1, 77, 4, HEAP_MALLOC);
+  content_heap_site(writer, log, 2, 77, 0, HEAP_PYTHON);
+  content_heap_site(writer, log, 3, UINT32_MAX, 4, HEAP_BREAK);
+  content_heap(writer, log, (struct trace_heap){1000, 1, 10, 640, 4, 256, 512});
+  content_heap(writer, log, (struct trace_heap){1000, 3, 1ull << 53, 1ull << 53, 0, 0, 1ull << 53});
+  content_heap(writer, log, (struct trace_heap){2000, 1, 10, 640, 10, 640, 512}); /* all freed */
+  content_heap(writer, log, (struct trace_heap){0, 2, 0, 0, 0, 0, 0});
+  content_memory(writer, log, (struct trace_memory){.time_ns = 2000, .pid = 77});
+  content_memory(
+      writer, log,
+      (struct trace_memory){.time_ns = 2000,
+                            .pid = 77,
+                            .present = 1u << MEMORY_RSS | 1u << MEMORY_HOST_AVAILABLE,
+                            .values = {[MEMORY_RSS] = 5, [MEMORY_HOST_AVAILABLE] = UINT64_MAX}});
 }
 
 static inline void content_part_3(struct trace_writer *writer, struct buf *log) {
@@ -151,6 +198,28 @@ static inline void content_part_3(struct trace_writer *writer, struct buf *log) 
                                 .runtime = ""};
   trace_put_process(writer, &ended);
   log_process(log, &ended);
+  /* differences to a site's record in the chunk before, and to no metric before */
+  content_heap(
+      writer, log,
+      (struct trace_heap){1ull << 53, 3, 1ull << 53, 1ull << 53, 1ull << 53, 7, 1ull << 53});
+  content_heap(writer, log, (struct trace_heap){2000, 1, 11, 700, 10, 640, 513});
+  content_memory(writer, log,
+                 (struct trace_memory){.time_ns = 3000,
+                                       .pid = 78,
+                                       .present = (1u << MEMORY_METRICS) - 1,
+                                       .values = {[MEMORY_RSS] = 4, [MEMORY_HOST_AVAILABLE] = 1}});
+  struct trace_call call = {.pid = 77,
+                            .name = "app",
+                            .count = UINT64_MAX,
+                            .errors = 1,
+                            .bytes = 1ull << 40,
+                            .total_ns = UINT64_MAX,
+                            .max_ns = 1ull << 53,
+                            .buckets = {[0] = 3, [1] = 1, [247] = UINT64_MAX - 4}};
+  content_call(writer, log, call);
+  content_call(writer, log, (struct trace_call){.pid = 78, .name = "/bin/app"});
+  content_slow_call(writer, log, (struct trace_slow_call){1500000, 2000000, -110, 2, 4, "app"});
+  content_slow_call(writer, log, (struct trace_slow_call){0, 1ull << 53, INT64_MIN, 1, 0, "app"});
   trace_put_counter(writer, "app", 7);
   log_counter(log, "app", 7);
 }

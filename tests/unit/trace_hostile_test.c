@@ -15,17 +15,21 @@
 #define HUGE_TIME ((1ull << 53) + 1)
 #define U32_OVERFLOW (1ull << 32)
 
-/* One of each: string 1 "s", module 1, frame 1, node 1, thread 1. */
+/* One of each: string 1 "s", module 1, frame 1, node 1, thread 1, heap site 1, with 10 blocks of
+ * 100 bytes, 6 of 60 given back, at 1000 ns. */
 static void put_base(struct buf *raw) {
   bytes_string(raw, "s");
   BYTES_NUMBERS(raw, 2, 1, 0);
   BYTES_NUMBERS(raw, 3, 1, 0, 1, 4096, 1, 1, 10, 5);
   BYTES_NUMBERS(raw, 4, 1, 1);
   BYTES_NUMBERS(raw, 6, 1, 7, 7, 0, 0, 1);
+  BYTES_NUMBERS(raw, 13, 7, 1, 0);
+  BYTES_NUMBERS(raw, 14, 2000, 2, 10, 100, 8, 80, 50);
 }
 
 #define BASE_LOG                                                                                   \
-  "string 1 1 s\nmodule 1 s \nframe 1 1 0 1 1000 1 1 10 5\nnode 1 0 1\nthread 1 7 7 0 0 s\n"
+  "string 1 1 s\nmodule 1 s \nframe 1 1 0 1 1000 1 1 10 5\nnode 1 0 1\nthread 1 7 7 0 0 s\n"       \
+  "heap_site 1 7 1 0\nheap 1000 1 10 100 6 60 50\n"
 
 /* Reads a file of one chunk; what was visited goes to `log`. */
 static const char *read_one(const struct buf *raw, struct buf *log) {
@@ -91,6 +95,16 @@ static void ids_that_were_not_announced_are_refused(void **state) {
   REFUSED("id", 11, 2, 0);                           /* counter: name */
   REFUSED("id", 12, 1, 2);                           /* meta: value */
   REFUSED("id", 12, UINT32_MAX, 1);
+  REFUSED("id", 13, 7, 2, 0);                            /* heap site: node */
+  REFUSED("id", 14, 0, 2, 0, 0, 0, 0, 0);                /* heap: the site after the last */
+  REFUSED("id", 14, 0, 1, 0, 0, 0, 0, 0);                /* heap: site 0 */
+  REFUSED("id", 14, 0, 3, 0, 0, 0, 0, 0);                /* heap: site -1 */
+  REFUSED("id", 14, 0, 2 * U32_OVERFLOW, 0, 0, 0, 0, 0); /* heap: site 1 but for the high bits */
+  REFUSED("id", 16, 7, 2, 0, 0, 0, 0, 0, 0);             /* call: name */
+  REFUSED("id", 17, 0, 2, 1, 1, 0, 0);                   /* slow call: thread */
+  REFUSED("id", 17, 0, 0, 1, 1, 0, 0);                   /* slow call: no thread */
+  REFUSED("id", 17, 0, 1, 2, 1, 0, 0);                   /* slow call: node */
+  REFUSED("id", 17, 0, 1, 1, 2, 0, 0);                   /* slow call: name */
 }
 
 static void values_out_of_range_are_refused(void **state) {
@@ -104,7 +118,7 @@ static void values_out_of_range_are_refused(void **state) {
   REFUSED("malformed", 5, U32_OVERFLOW, 1, 0, 0, 0, 0, 0);
   REFUSED("malformed", 5, 1, 1, HUGE_TIME, 0, 0, 0, 0);
   REFUSED("malformed", 7, 1, 64, 1, 0, 0, 0); /* depths are below 64 */
-  REFUSED("malformed", 8, 1, 1, 1);           /* zigzag 1 is -1: before the start */
+  REFUSED("malformed", 8, 2001, 1, 1);        /* zigzag of -1001: before the start */
   REFUSED("malformed", 8, 2 * HUGE_TIME, 1, 1);
   REFUSED("malformed", 9, 0, 1, 1, 12, 1, 0, 0, 0, 0, 0, 0);        /* an unknown reason */
   REFUSED("malformed", 9, 0, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0);         /* a count of 0 */
@@ -113,6 +127,59 @@ static void values_out_of_range_are_refused(void **state) {
   REFUSED("malformed", 10, 1, 0, HUGE_TIME, 0, 0, 0, 0, 0);
   REFUSED("malformed", 8, 0, 1); /* too short */
   REFUSED("malformed", 9, 0, 1, 1, 0, 1, 0, 0, 0, 0, 0);
+  REFUSED("malformed", 13, 7, 1, 4); /* heap kinds are 0 to 3 */
+  REFUSED("malformed", 13, U32_OVERFLOW, 1, 0);
+  REFUSED("malformed", 13, 7, 1);
+}
+
+/* Site 1 has 4 live blocks of 40 bytes at 1000 ns; the zigzag of -n is 2n - 1. */
+static void counts_that_cannot_be_are_refused(void **state) {
+  (void)state;
+  uint64_t max = 1ull << 53;
+  REFUSED("malformed", 14, 1, 0, 0, 0, 0, 0, 0);          /* earlier than before */
+  REFUSED("malformed", 14, 2 * max, 0, 0, 0, 0, 0, 0);    /* too late */
+  REFUSED("malformed", 14, 0, 0, 0, 0, 9, 0, 0);          /* 5 of 4 live blocks freed */
+  REFUSED("malformed", 14, 0, 0, 0, 0, 0, 81, 0);         /* 41 of 40 live bytes freed */
+  REFUSED("malformed", 14, 0, 0, 0, 0, 2, 0, 0);          /* one more live, none taken */
+  REFUSED("malformed", 14, 0, 0, 1, 0, 4, 0, 0);          /* two more live, one taken */
+  REFUSED("malformed", 14, 0, 0, 0, 5, 0, 12, 0);         /* six bytes live of five taken */
+  REFUSED("malformed", 14, 0, 0, max - 9, 0, 0, 0, 0);    /* one beyond the most */
+  REFUSED("malformed", 14, 0, 0, UINT64_MAX, 0, 0, 0, 0); /* round to one fewer */
+  REFUSED("malformed", 14, 0, 0, 0, max - 99, 0, 0, 0);
+  REFUSED("malformed", 14, 0, 0, 0, 0, 0, 0, max - 49);
+  REFUSED("malformed", 14, 0, 0, 0, 0, 0, 0); /* too short */
+}
+
+static void memory_and_calls_that_cannot_be_are_refused(void **state) {
+  (void)state;
+  uint64_t max = 1ull << 53;
+  REFUSED("malformed", 15, 0, U32_OVERFLOW, 0);
+  REFUSED("malformed", 15, 0, 7, U32_OVERFLOW);
+  REFUSED("malformed", 15, 0, 7, 3, 0); /* two metrics, one value */
+  REFUSED("malformed", 15, 2 * max, 7, 0);
+  REFUSED("malformed", 16, 7, 1, 1, 0, 0, 9, max + 1, 0);   /* the longest call */
+  REFUSED("malformed", 16, 7, 1, 1, 0, 0, 9, 9, 1, 248, 1); /* buckets are 0 to 247 */
+  REFUSED("malformed", 16, 7, 1, 1, 0, 0, 9, 9, 2, 247, 1, 0, 1);
+  REFUSED("malformed", 16, 7, 1, 1, 0, 0, 9, 9, 2, 0, 1, UINT64_MAX, 1);
+  REFUSED("malformed", 16, 7, 1, 1, 0, 0, 9, 9, 1, 0, 0);                /* an empty one */
+  REFUSED("malformed", 16, 7, 1, 1, 0, 0, 9, 9, 2, 0, UINT64_MAX, 0, 1); /* their sum */
+  REFUSED("malformed", 16, 7, 1, 1, 0, 0, 9, 9, UINT64_MAX, 0, 1);
+  REFUSED("malformed", 17, 0, 1, 1, 1, max + 1, 0);
+  REFUSED("malformed", 17, 0, 1, 1, 1, 0);
+}
+
+/* A capture of a later version: its metrics come after the known ones, and are ignored. */
+static void later_metrics_are_ignored(void **state) {
+  (void)state;
+  struct buf raw = {0}, log = {0};
+  put_base(&raw);
+  BYTES_NUMBERS(&raw, 15, 0, 7, 1u << 31 | 1u << 20 | 1u << 19 | 1, 10, 12, 999, 999);
+  BYTES_NUMBERS(&raw, 15, 2, 7, 1, 1);
+  assert_null(read_one(&raw, &log));
+  assert_string_equal(buf_text(&log), BASE_LOG "memory 1000 7 rss=5 host_available=6\n"
+                                               "memory 1001 7 rss=4\n");
+  buf_fini(&raw);
+  buf_fini(&log);
 }
 
 static void bad_strings_are_refused(void **state) {
@@ -157,9 +224,10 @@ static void later_writers_may_add_records_and_fields(void **state) {
   put_base(&raw);
   BYTES_NUMBERS(&raw, 200, 1, 2, 3);
   bytes_record(&raw, 0, "", 0);
-  BYTES_NUMBERS(&raw, 8, 2000, 1, 1, 99, 98, 97);
+  BYTES_NUMBERS(&raw, 8, 0, 1, 1, 99, 98, 97);
+  BYTES_NUMBERS(&raw, 14, 0, 0, 0, 0, 0, 0, 0, 99, 98);
   assert_null(read_one(&raw, &log));
-  assert_string_equal(buf_text(&log), BASE_LOG "sample 1000 1 1\n");
+  assert_string_equal(buf_text(&log), BASE_LOG "sample 1000 1 1\nheap 1000 1 10 100 6 60 50\n");
   buf_fini(&raw);
   buf_fini(&log);
 }
@@ -250,6 +318,9 @@ int main(void) {
       cmocka_unit_test(the_base_is_good),
       cmocka_unit_test(ids_that_were_not_announced_are_refused),
       cmocka_unit_test(values_out_of_range_are_refused),
+      cmocka_unit_test(counts_that_cannot_be_are_refused),
+      cmocka_unit_test(memory_and_calls_that_cannot_be_are_refused),
+      cmocka_unit_test(later_metrics_are_ignored),
       cmocka_unit_test(bad_strings_are_refused),
       cmocka_unit_test(a_record_must_fit_its_chunk),
       cmocka_unit_test(later_writers_may_add_records_and_fields),

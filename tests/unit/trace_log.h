@@ -79,6 +79,39 @@ static inline void log_account(struct buf *log, const struct trace_account *acco
              account->involuntary_switches);
 }
 
+static inline void log_heap_site(struct buf *log, uint32_t id, const struct trace_heap_site *site) {
+  buf_printf(log, "heap_site %u %u %u %d\n", id, site->pid, site->node, site->kind);
+}
+
+static inline void log_heap(struct buf *log, const struct trace_heap *heap) {
+  buf_printf(log,
+             "heap %" PRIu64 " %u %" PRIu64 " %" PRIu64 " %" PRIu64 " %" PRIu64 " %" PRIu64 "\n",
+             heap->time_ns, heap->site, heap->allocations, heap->allocated_bytes, heap->frees,
+             heap->freed_bytes, heap->peak_bytes);
+}
+
+static inline void log_memory(struct buf *log, const struct trace_memory *memory) {
+  buf_printf(log, "memory %" PRIu64 " %u", memory->time_ns, memory->pid);
+  for (uint32_t i = 0; i < MEMORY_METRICS; i++)
+    if (memory->present >> i & 1)
+      buf_printf(log, " %s=%" PRIu64, memory_metric_name(i), memory->values[i]);
+  buf_put_u8(log, '\n');
+}
+
+static inline void log_call(struct buf *log, const struct trace_call *call) {
+  buf_printf(log, "call %u %s %" PRIu64 " %" PRIu64 " %" PRIu64 " %" PRIu64 " %" PRIu64, call->pid,
+             call->name, call->count, call->errors, call->bytes, call->total_ns, call->max_ns);
+  for (uint32_t i = 0; i < TRACE_BUCKETS; i++)
+    if (call->buckets[i])
+      buf_printf(log, " %u:%" PRIu64, i, call->buckets[i]);
+  buf_put_u8(log, '\n');
+}
+
+static inline void log_slow_call(struct buf *log, const struct trace_slow_call *call) {
+  buf_printf(log, "slow_call %" PRIu64 " %" PRIu64 " %" PRId64 " %u %u %s\n", call->time_ns,
+             call->duration_ns, call->result, call->thread, call->node, call->name);
+}
+
 static inline void log_counter(struct buf *log, const char *name, uint64_t value) {
   buf_printf(log, "counter %s %" PRIu64 "\n", name, value);
 }
@@ -139,6 +172,31 @@ static inline int visit_account(void *context, const struct trace_account *accou
   return 0;
 }
 
+static inline int visit_heap_site(void *context, uint32_t id, const struct trace_heap_site *site) {
+  log_heap_site(context, id, site);
+  return 0;
+}
+
+static inline int visit_heap(void *context, const struct trace_heap *heap) {
+  log_heap(context, heap);
+  return 0;
+}
+
+static inline int visit_memory(void *context, const struct trace_memory *memory) {
+  log_memory(context, memory);
+  return 0;
+}
+
+static inline int visit_call(void *context, const struct trace_call *call) {
+  log_call(context, call);
+  return 0;
+}
+
+static inline int visit_slow_call(void *context, const struct trace_slow_call *call) {
+  log_slow_call(context, call);
+  return 0;
+}
+
 static inline int visit_counter(void *context, const char *name, uint64_t value) {
   log_counter(context, name, value);
   return 0;
@@ -151,8 +209,23 @@ static inline int visit_meta(void *context, const char *name, const char *value)
 
 /* Its context is a struct buf. */
 __attribute__((unused)) static const struct trace_visitor log_visitor = {
-    visit_string, visit_module, visit_frame, visit_node,    visit_process, visit_thread,
-    visit_symbol, visit_sample, visit_wait,  visit_account, visit_counter, visit_meta,
+    .string = visit_string,
+    .module = visit_module,
+    .frame = visit_frame,
+    .node = visit_node,
+    .process = visit_process,
+    .thread = visit_thread,
+    .symbol = visit_symbol,
+    .sample = visit_sample,
+    .wait = visit_wait,
+    .account = visit_account,
+    .heap_site = visit_heap_site,
+    .heap = visit_heap,
+    .memory = visit_memory,
+    .call = visit_call,
+    .slow_call = visit_slow_call,
+    .counter = visit_counter,
+    .meta = visit_meta,
 };
 
 /* ---- Files ----------------------------------------------------------------------------------- */

@@ -112,6 +112,71 @@ static void what_a_reader_would_refuse_is_dropped_and_counted(void **state) {
   free(log);
 }
 
+/* What a hostile target may have written to its region. */
+static void counts_that_fall_are_dropped_and_counted(void **state) {
+  struct trace_writer *writer = open_new(*state);
+  struct trace_heap_site site = {.pid = 7, .kind = HEAP_PYTHON};
+  assert_int_equal(trace_put_heap_site(writer, &site), 1);
+  const struct trace_heap good = {1000, 1, 10, 100, 6, 60, 50};
+  trace_put_heap(writer, &good);
+  struct trace_heap bad[] = {good, good, good, good, good, good, good, good, good};
+  bad[0].site = 2;
+  bad[1].site = 0;
+  bad[2].time_ns = 999;
+  bad[3].allocations = 9;
+  bad[4].allocated_bytes = 99;
+  bad[5].frees = 5;
+  bad[6].freed_bytes = 59;
+  bad[7].peak_bytes = 49;
+  bad[8].allocations = (1ull << 53) + 1;
+  for (size_t i = 0; i < 9; i++)
+    trace_put_heap(writer, &bad[i]);
+  site.kind = HEAP_KINDS;
+  assert_int_equal(trace_put_heap_site(writer, &site), 0); /* 10 */
+  site = (struct trace_heap_site){.pid = 7, .node = 1};
+  assert_int_equal(trace_put_heap_site(writer, &site), 0);                               /* 11 */
+  trace_put_memory(writer, &(struct trace_memory){.present = 1u << MEMORY_METRICS});     /* 12 */
+  trace_put_call(writer, &(struct trace_call){.name = ""});                              /* 13 */
+  trace_put_call(writer, &(struct trace_call){.name = "s", .max_ns = UINT64_MAX});       /* 14 */
+  trace_put_call(writer, &(struct trace_call){.name = "s", .buckets = {UINT64_MAX, 1}}); /* 15 */
+  trace_put_slow_call(writer, &(struct trace_slow_call){.name = "s"});                   /* 16 */
+  char *log = close_and_read(writer, *state);
+  assert_string_equal(log, "heap_site 1 7 0 1\nheap 1000 1 10 100 6 60 50\nstring 1 1 s\n"
+                           "string 2 12 lost.invalid\ncounter lost.invalid 16\n");
+  free(log);
+}
+
+/* A free may be seen before its allocation, since the counters are read while they move. */
+static void a_free_seen_too_early_waits_for_its_allocation(void **state) {
+  struct trace_writer *writer = open_new(*state);
+  struct trace_heap_site site = {.pid = 7};
+  assert_int_equal(trace_put_heap_site(writer, &site), 1);
+  trace_put_heap(writer, &(struct trace_heap){1, 1, 10, 100, 11, 110, 50});
+  trace_put_heap(writer, &(struct trace_heap){2, 1, 11, 120, 11, 110, 50});
+  char *log = close_and_read(writer, *state);
+  assert_string_equal(log, "heap_site 1 7 0 0\nheap 1 1 10 100 10 100 50\n"
+                           "heap 2 1 11 120 11 110 50\n");
+  free(log);
+}
+
+/* An hour of a server whose 500 sites free what they take costs little: type, length, time, site,
+ * and two counts of two or three bytes, before compression. */
+static void steady_sites_are_small(void **state) {
+  struct trace_writer *writer = open_new(*state);
+  for (uint32_t i = 0; i < 500; i++)
+    assert_int_equal(trace_put_heap_site(writer, &(struct trace_heap_site){.pid = i}), i + 1);
+  assert_int_equal(trace_writer_flush(writer), 0);
+  uint64_t before = trace_writer_bytes(writer);
+  for (uint64_t second = 1; second <= 360; second++)
+    for (uint32_t i = 0; i < 500; i++)
+      trace_put_heap(writer, &(struct trace_heap){second * 1000000000, i + 1, second * (300 + i),
+                                                  second * (3000 + i), second * (300 + i),
+                                                  second * (3000 + i), 64});
+  assert_int_equal(trace_writer_flush(writer), 0);
+  assert_true(trace_writer_bytes(writer) - before < 360 * 500 * 12);
+  free(close_and_read(writer, *state));
+}
+
 static void chunks_are_written_as_data_gathers(void **state) {
   struct trace_writer *writer = open_new(*state);
   struct trace_thread thread = {.thread = 1, .name = ""};
@@ -259,8 +324,16 @@ static void nothing_is_closed_without_a_writer(void **state) {
   trace_writer_abandon(NULL);
 }
 
-static void waits_have_names(void **state) {
+static void persisted_values_have_names(void **state) {
   (void)state;
+  assert_string_equal(heap_kind_name(HEAP_MALLOC), "malloc");
+  assert_string_equal(heap_kind_name(HEAP_BREAK), "brk");
+  assert_string_equal(heap_kind_name(HEAP_KINDS), "unknown");
+  assert_string_equal(memory_metric_name(MEMORY_RSS), "rss");
+  assert_string_equal(memory_metric_name(MEMORY_CGROUP_LIMIT), "cgroup_limit");
+  assert_string_equal(memory_metric_name(MEMORY_METRICS), "unknown");
+  for (int i = 0; i < MEMORY_METRICS; i++)
+    assert_string_not_equal(memory_metric_name(i), "unknown");
   assert_string_equal(wait_reason_name(WAIT_UNKNOWN), "unknown");
   assert_string_equal(wait_reason_name(WAIT_GIL), "GIL");
   assert_string_equal(wait_reason_name(WAIT_STOPPED), "stopped");
@@ -274,6 +347,9 @@ int main(void) {
       TEST(equal_content_has_one_id),
       TEST(strings_end_at_a_nul_and_at_their_limit),
       TEST(what_a_reader_would_refuse_is_dropped_and_counted),
+      TEST(counts_that_fall_are_dropped_and_counted),
+      TEST(a_free_seen_too_early_waits_for_its_allocation),
+      TEST(steady_sites_are_small),
       TEST(chunks_are_written_as_data_gathers),
       TEST(monotonous_content_stays_readable),
       TEST(the_file_is_for_its_owner_only),
@@ -282,7 +358,7 @@ int main(void) {
       TEST(a_full_disk_keeps_what_was_flushed),
       TEST(a_disk_that_is_full_at_once_leaves_no_file),
       TEST(nothing_is_closed_without_a_writer),
-      TEST(waits_have_names),
+      TEST(persisted_values_have_names),
   };
   return cmocka_run_group_tests_name("trace_writer", tests, NULL, NULL);
 }

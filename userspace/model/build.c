@@ -277,11 +277,17 @@ static int map_events(struct builder *builder, const uint32_t *map) {
   struct loader *loader = builder->loader;
   struct profile_sample *samples = (struct profile_sample *)loader->samples.data;
   struct profile_wait *waits = (struct profile_wait *)loader->waits.data;
+  struct loader_heap_site *sites = (struct loader_heap_site *)loader->heap_sites.data;
+  struct profile_slow_call *calls = (struct profile_slow_call *)loader->slow_calls.data;
   int error = 0;
   for (size_t i = 0; i < loader->samples.length / sizeof(*samples) && !error; i++)
     error = map_node(builder, map, &samples[i].node);
   for (size_t i = 0; i < loader->waits.length / sizeof(*waits) && !error; i++)
     error = map_node(builder, map, &waits[i].node);
+  for (size_t i = 0; i < loader->heap_sites.length / sizeof(*sites) && !error; i++)
+    error = map_node(builder, map, &sites[i].node);
+  for (size_t i = 0; i < loader->slow_calls.length / sizeof(*calls) && !error; i++)
+    error = map_node(builder, map, &calls[i].node);
   return error;
 }
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Gathers the records of a trace; of processes, threads, symbols, facts and counters that come
- * again, the last one holds. The reader has checked all ids. */
+/* Gathers the records of a trace; of processes, threads, symbols, calls, facts and counters
+ * that come again, the last one holds. The reader has checked all ids. */
 #include "model/load.h"
 
 #include <errno.h>
@@ -8,8 +8,10 @@
 
 #include "base/error.h"
 
+#define TIME_NS_MAX (1ull << 53) /* what a reader lets through */
+
 int loader_init(struct loader *loader) {
-  *loader = (struct loader){.strings = strtab_new()};
+  *loader = (struct loader){.strings = strtab_new(), .heap_points_max = PROFILE_HEAP_POINTS_MAX};
   return loader->strings ? 0 : error_set(ENOMEM, "out of memory");
 }
 
@@ -26,6 +28,12 @@ void loader_fini(struct loader *loader) {
   buf_fini(&loader->threads);
   buf_fini(&loader->samples);
   buf_fini(&loader->waits);
+  buf_fini(&loader->heap_sites);
+  buf_fini(&loader->heap_points);
+  buf_fini(&loader->memory_points);
+  buf_fini(&loader->calls);
+  hash_fini(&loader->call_of_name);
+  buf_fini(&loader->slow_calls);
   buf_fini(&loader->facts);
   hash_fini(&loader->fact_of_name);
   buf_fini(&loader->counters);
@@ -212,6 +220,129 @@ static int on_account(void *context, const struct trace_account *account) {
   return 0;
 }
 
+static int on_heap_site(void *context, uint32_t id, const struct trace_heap_site *site) {
+  (void)id;
+  struct loader *loader = context;
+  struct loader_heap_site entry = {.node = site->node, .kind = site->kind};
+  if (loader->heap_sites.length / sizeof(entry) >= PROFILE_NONE - 1)
+    return error_set(E2BIG, "the trace holds too many records");
+  int error = find_process(loader, site->pid, "", &entry.process);
+  return error ? error : push(&loader->heap_sites, &entry, sizeof(entry));
+}
+
+/* Keeps of each site the last point in each span of the resolution. */
+static void thin_heap_points(struct loader *loader) {
+  struct loader_heap_site *sites = (struct loader_heap_site *)loader->heap_sites.data;
+  struct loader_heap_point *points = (struct loader_heap_point *)loader->heap_points.data;
+  size_t count = loader->heap_points.length / sizeof(*points), kept = 0;
+  for (size_t i = 0; i < loader->heap_sites.length / sizeof(*sites); i++)
+    sites[i].point_count = 0;
+  for (size_t i = 0; i < count; i++) {
+    struct loader_heap_site *site = &sites[points[i].site];
+    uint64_t span = points[i].point.time_ns / loader->heap_resolution_ns;
+    if (site->point_count &&
+        points[site->last_point].point.time_ns / loader->heap_resolution_ns == span) {
+      points[site->last_point] = points[i];
+      continue;
+    }
+    points[kept] = points[i];
+    site->last_point = kept++;
+    site->point_count++;
+  }
+  loader->heap_points.length = kept * sizeof(*points);
+}
+
+/* Doubles the resolution until half of the room is free. More sites than room stay as they are. */
+static void make_heap_room(struct loader *loader) {
+  size_t bytes_max = loader->heap_points_max / 2 * sizeof(struct loader_heap_point);
+  while (loader->heap_points.length > bytes_max && loader->heap_resolution_ns <= TIME_NS_MAX) {
+    loader->heap_resolution_ns =
+        loader->heap_resolution_ns ? loader->heap_resolution_ns * 2 : 1ull << 27;
+    thin_heap_points(loader);
+  }
+  while (loader->heap_points.length > bytes_max) {
+    loader->heap_points_max *= 2;
+    bytes_max *= 2;
+  }
+}
+
+static int on_heap(void *context, const struct trace_heap *heap) {
+  struct loader *loader = context;
+  struct loader_heap_site *site =
+      (struct loader_heap_site *)loader->heap_sites.data + heap->site - 1;
+  struct loader_heap_point entry = {.site = heap->site - 1,
+                                    .point = {.time_ns = heap->time_ns,
+                                              .allocations = heap->allocations,
+                                              .allocated_bytes = heap->allocated_bytes,
+                                              .frees = heap->frees,
+                                              .freed_bytes = heap->freed_bytes,
+                                              .peak_bytes = heap->peak_bytes}};
+  note_time(loader, heap->time_ns);
+  if (site->point_count) {
+    struct loader_heap_point *last =
+        (struct loader_heap_point *)loader->heap_points.data + site->last_point;
+    uint64_t span_ns = loader->heap_resolution_ns ? loader->heap_resolution_ns : 1;
+    if (last->point.time_ns / span_ns == heap->time_ns / span_ns) {
+      *last = entry;
+      return 0;
+    }
+  }
+  site->last_point = loader->heap_points.length / sizeof(entry);
+  site->point_count++;
+  int error = push(&loader->heap_points, &entry, sizeof(entry));
+  if (!error && loader->heap_points.length / sizeof(entry) >= loader->heap_points_max)
+    make_heap_room(loader);
+  return error;
+}
+
+static int on_memory(void *context, const struct trace_memory *memory) {
+  struct loader *loader = context;
+  struct profile_memory_point entry = {.time_ns = memory->time_ns, .present = memory->present};
+  memcpy(entry.values, memory->values, sizeof(entry.values));
+  note_time(loader, memory->time_ns);
+  int error = find_process(loader, memory->pid, "", &entry.process);
+  return error ? error : push(&loader->memory_points, &entry, sizeof(entry));
+}
+
+static int on_call(void *context, const struct trace_call *call) {
+  struct loader *loader = context;
+  struct profile_call entry = {.name = keep(loader, call->name),
+                               .count = call->count,
+                               .errors = call->errors,
+                               .bytes = call->bytes,
+                               .total_ns = call->total_ns,
+                               .max_ns = call->max_ns};
+  if (!entry.name)
+    return -ENOMEM;
+  int error = find_process(loader, call->pid, "", &entry.process);
+  if (error)
+    return error;
+  memcpy(entry.buckets, call->buckets, sizeof(entry.buckets));
+  struct profile_call *calls = (struct profile_call *)loader->calls.data;
+  uint64_t key = hash_mix(entry.process, (uintptr_t)entry.name);
+  for (const uint32_t *at; (at = hash_get(&loader->call_of_name, key)); key++) {
+    if (calls[*at].process != entry.process || calls[*at].name != entry.name)
+      continue;
+    calls[*at] = entry;
+    return 0;
+  }
+  return push_keyed(&loader->calls, &entry, sizeof(entry), &loader->call_of_name, key);
+}
+
+static int on_slow_call(void *context, const struct trace_slow_call *call) {
+  struct loader *loader = context;
+  struct profile_slow_call entry = {.time_ns = call->time_ns,
+                                    .duration_ns = call->duration_ns,
+                                    .result = call->result,
+                                    .thread = call->thread - 1,
+                                    .node = call->node,
+                                    .name = keep(loader, call->name)};
+  if (!entry.name)
+    return -ENOMEM;
+  note_time(loader, call->time_ns + call->duration_ns);
+  return push(&loader->slow_calls, &entry, sizeof(entry));
+}
+
 static int on_counter(void *context, const char *name, uint64_t value) {
   struct loader *loader = context;
   struct profile_counter entry = {.name = keep(loader, name), .value = value};
@@ -249,6 +380,11 @@ const struct trace_visitor loader_visitor = {
     .sample = on_sample,
     .wait = on_wait,
     .account = on_account,
+    .heap_site = on_heap_site,
+    .heap = on_heap,
+    .memory = on_memory,
+    .call = on_call,
+    .slow_call = on_slow_call,
     .counter = on_counter,
     .meta = on_meta,
 };

@@ -72,10 +72,7 @@ static bool read_moments(struct moment *moments, const char *items, size_t count
   return !is_sorted;
 }
 
-/* Sorts items that begin with their time; equal times stay in the order of the file. Returns the
- * sorted items, which may be a new array (then the old one is freed). NULL: out of memory, and the
- * old array is as it was. */
-static void *sort_by_time(void *items, size_t count, size_t bytes) {
+void *sort_by_time(void *items, size_t count, size_t bytes) {
   struct moment *moments = calloc(count + 1, 2 * sizeof(*moments));
   if (!moments)
     return NULL;
@@ -100,23 +97,35 @@ static void *sort_by_time(void *items, size_t count, size_t bytes) {
 }
 
 _Static_assert(!offsetof(struct profile_sample, time_ns) &&
-                   !offsetof(struct profile_wait, start_ns),
+                   !offsetof(struct profile_wait, start_ns) &&
+                   !offsetof(struct profile_memory_point, time_ns) &&
+                   !offsetof(struct profile_slow_call, time_ns),
                "sort_by_time reads the time there");
 
-static int sort_events(struct profile *profile) {
-  void *sorted = profile->samples;
-  if (profile->sample_count)
-    sorted = sort_by_time(sorted, profile->sample_count, sizeof(*profile->samples));
-  if (profile->sample_count && !sorted)
+/* `array` is the address of a pointer to `count` items. */
+static int sort_array(void *array, size_t count, size_t bytes) {
+  void *items;
+  memcpy(&items, array, sizeof(items));
+  if (!count)
+    return 0;
+  items = sort_by_time(items, count, bytes);
+  if (!items)
     return error_set(ENOMEM, "out of memory");
-  profile->samples = sorted;
-  sorted = profile->waits;
-  if (profile->wait_count)
-    sorted = sort_by_time(sorted, profile->wait_count, sizeof(*profile->waits));
-  if (profile->wait_count && !sorted)
-    return error_set(ENOMEM, "out of memory");
-  profile->waits = sorted;
+  memcpy(array, &items, sizeof(items));
   return 0;
+}
+
+static int sort_events(struct profile *profile) {
+  int error = sort_array(&profile->samples, profile->sample_count, sizeof(*profile->samples));
+  if (!error)
+    error = sort_array(&profile->waits, profile->wait_count, sizeof(*profile->waits));
+  if (!error)
+    error = sort_array(&profile->memory_points, profile->memory_point_count,
+                       sizeof(*profile->memory_points));
+  if (!error)
+    error =
+        sort_array(&profile->slow_calls, profile->slow_call_count, sizeof(*profile->slow_calls));
+  return error;
 }
 
 /* ---- Times and weights ----------------------------------------------------------------------- */
@@ -166,11 +175,17 @@ static void set_weights(struct profile *profile) {
 static int take_records(struct profile *profile, struct loader *loader) {
   profile->samples = take(&loader->samples, sizeof(*profile->samples), &profile->sample_count);
   profile->waits = take(&loader->waits, sizeof(*profile->waits), &profile->wait_count);
+  profile->memory_points =
+      take(&loader->memory_points, sizeof(*profile->memory_points), &profile->memory_point_count);
+  profile->slow_calls =
+      take(&loader->slow_calls, sizeof(*profile->slow_calls), &profile->slow_call_count);
   int error = take_32(&loader->processes, sizeof(*profile->processes), &profile->processes,
                       &profile->process_count);
   if (!error)
     error = take_32(&loader->threads, sizeof(*profile->threads), &profile->threads,
                     &profile->thread_count);
+  if (!error)
+    error = take_32(&loader->calls, sizeof(*profile->calls), &profile->calls, &profile->call_count);
   if (!error)
     error = take_32(&loader->facts, sizeof(*profile->facts), &profile->facts, &profile->fact_count);
   if (!error)
@@ -182,6 +197,8 @@ static int take_records(struct profile *profile, struct loader *loader) {
 /* Makes the profile of the records; the loader keeps what was not taken. */
 static int assemble(struct profile *profile, struct loader *loader) {
   int error = build_tree(profile, loader);
+  if (!error)
+    error = build_heap(profile, loader);
   if (!error)
     error = take_records(profile, loader);
   if (error)
@@ -245,6 +262,11 @@ void profile_free(struct profile *profile) {
   free(profile->threads);
   free(profile->samples);
   free(profile->waits);
+  free(profile->heap_sites);
+  free(profile->heap_points);
+  free(profile->memory_points);
+  free(profile->calls);
+  free(profile->slow_calls);
   free(profile->facts);
   free(profile->counters);
   if (profile->memory) {

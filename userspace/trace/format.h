@@ -71,6 +71,8 @@ enum format_record_type {
 #define FORMAT_INLINE_DEPTH_MAX 64u /* depths are below it */
 /* Times and durations: 104 days, exact in a double. */
 #define FORMAT_TIME_NS_MAX (1ull << 53)
+/* Blocks and bytes of a heap site: 9 PB, exact in a double as well. */
+#define FORMAT_HEAP_COUNT_MAX (1ull << 53)
 
 /* A signed difference as a small unsigned number. Differences wrap modulo 2^64, so any pair of
  * values survives the round trip. */

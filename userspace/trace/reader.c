@@ -34,7 +34,9 @@ struct reader {
   uint8_t *stored; /* FORMAT_CHUNK_STORED_BYTES_MAX */
   uint8_t *raw;    /* FORMAT_CHUNK_RAW_BYTES_MAX */
   ZSTD_DCtx *zstd;
-  uint64_t last_ns;    /* time of the last sample or wait in this chunk */
+  uint64_t last_ns; /* time of the last sample, wait, heap, memory or slow call in this chunk */
+  uint32_t last_heap_site;
+  uint64_t last_memory[MEMORY_METRICS];
   bool has_unknown_id; /* in the record at hand */
 
   struct strtab *texts;
@@ -44,11 +46,16 @@ struct reader {
   uint32_t frame_count;
   uint32_t node_count;
   uint32_t thread_count;
+  struct buf heap_entries; /* struct trace_heap by site id - 1: its last record */
+  uint32_t heap_site_count;
 };
 
 /* What a step of reading says besides 0 and a negative errno: the file ends here, and
  * status->damage says why unless it is whole. */
 #define READING_ENDS 1
+
+#define MALFORMED "a record is malformed"
+#define UNKNOWN_ID "a record refers to an id that was not announced"
 
 static int damaged(struct reader *reader, const char *why) {
   reader->status->damage = why;
@@ -144,9 +151,8 @@ static uint32_t next_id(struct cursor *cursor, uint32_t count) {
 /* 0 when all fields of the record at hand were there and good. */
 static int check(struct reader *reader, const struct cursor *cursor) {
   if (cursor->failed) /* then ids are 0, too */
-    return damaged(reader, "a record is malformed");
-  return reader->has_unknown_id ? damaged(reader, "a record refers to an id that was not announced")
-                                : 0;
+    return damaged(reader, MALFORMED);
+  return reader->has_unknown_id ? damaged(reader, UNKNOWN_ID) : 0;
 }
 
 /* Its arguments are evaluated only when there is such a callback. */
@@ -158,7 +164,7 @@ static int read_string(struct reader *reader, struct cursor *cursor) {
   const char *text = (const char *)cursor_bytes(cursor, bytes);
   if (!bytes || bytes > FORMAT_STRING_BYTES_MAX || memchr(text, '\0', bytes) ||
       reader->string_count == UINT32_MAX - 1)
-    return damaged(reader, "a record is malformed");
+    return damaged(reader, MALFORMED);
   uint32_t text_id = strtab_add(reader->texts, text, bytes);
   buf_put(&reader->text_ids, &text_id, sizeof(text_id));
   if (!text_id || reader->text_ids.failed)
@@ -309,6 +315,116 @@ static int read_account(struct reader *reader, struct cursor *cursor) {
   return end ? end : VISIT(reader, account, &account);
 }
 
+static int read_heap_site(struct reader *reader, struct cursor *cursor) {
+  uint32_t id = next_id(cursor, reader->heap_site_count);
+  struct trace_heap_site site = {.pid = read_u32(cursor)};
+  site.node = read_id(reader, cursor, reader->node_count);
+  site.kind = read_u32(cursor);
+  if ((unsigned)site.kind >= HEAP_KINDS)
+    cursor->failed = true;
+  int end = check(reader, cursor);
+  if (end)
+    return end;
+  struct trace_heap nothing = {.site = id};
+  buf_put(&reader->heap_entries, &nothing, sizeof(nothing));
+  if (reader->heap_entries.failed)
+    return error_set(ENOMEM, "out of memory");
+  reader->heap_site_count = id;
+  return VISIT(reader, heap_site, id, &site);
+}
+
+/* A count that only grows. */
+static uint64_t read_growth(struct cursor *cursor, uint64_t last) {
+  uint64_t growth = read_u64(cursor);
+  if (growth > FORMAT_HEAP_COUNT_MAX - last)
+    cursor->failed = true;
+  return last + growth;
+}
+
+/* What was given back, from the change of what is live; it may not fall either. */
+static uint64_t read_freed(struct cursor *cursor, uint64_t last_taken, uint64_t last_freed,
+                           uint64_t taken) {
+  uint64_t live = last_taken - last_freed + format_unzigzag(read_u64(cursor));
+  if (live > taken || taken - live < last_freed)
+    cursor->failed = true;
+  return taken - live;
+}
+
+static int read_heap(struct reader *reader, struct cursor *cursor) {
+  struct trace_heap heap = {.time_ns = read_event_time(reader, cursor)};
+  uint64_t site = reader->last_heap_site + format_unzigzag(read_u64(cursor));
+  if (!site || site > reader->heap_site_count)
+    return damaged(reader, cursor->failed ? MALFORMED : UNKNOWN_ID);
+  struct trace_heap *last = (struct trace_heap *)reader->heap_entries.data + site - 1;
+  heap.site = (uint32_t)site;
+  heap.allocations = read_growth(cursor, last->allocations);
+  heap.allocated_bytes = read_growth(cursor, last->allocated_bytes);
+  heap.frees = read_freed(cursor, last->allocations, last->frees, heap.allocations);
+  heap.freed_bytes =
+      read_freed(cursor, last->allocated_bytes, last->freed_bytes, heap.allocated_bytes);
+  heap.peak_bytes = read_growth(cursor, last->peak_bytes);
+  if (heap.time_ns < last->time_ns)
+    cursor->failed = true;
+  int end = check(reader, cursor);
+  if (end)
+    return end;
+  *last = heap;
+  reader->last_heap_site = heap.site;
+  return VISIT(reader, heap, &heap);
+}
+
+/* Bits of later metrics come after the ones that are known here, and so do their values. */
+static int read_memory(struct reader *reader, struct cursor *cursor) {
+  struct trace_memory memory = {.time_ns = read_event_time(reader, cursor)};
+  memory.pid = read_u32(cursor);
+  memory.present = read_u32(cursor) & ((1u << MEMORY_METRICS) - 1);
+  for (uint32_t metric = 0; metric < MEMORY_METRICS; metric++) {
+    if (!(memory.present >> metric & 1))
+      continue;
+    reader->last_memory[metric] += format_unzigzag(read_u64(cursor));
+    memory.values[metric] = reader->last_memory[metric];
+  }
+  int end = check(reader, cursor);
+  return end ? end : VISIT(reader, memory, &memory);
+}
+
+static void read_buckets(struct cursor *cursor, uint64_t buckets[TRACE_BUCKETS]) {
+  uint64_t used = read_u64(cursor), next = 0, sum = 0;
+  for (uint64_t i = 0; i < used && !cursor->failed; i++) {
+    uint64_t skipped = read_u64(cursor), count = read_u64(cursor);
+    if (skipped >= TRACE_BUCKETS - next || !count || __builtin_add_overflow(sum, count, &sum)) {
+      cursor->failed = true;
+      return;
+    }
+    buckets[next + skipped] = count;
+    next += skipped + 1;
+  }
+}
+
+static int read_call(struct reader *reader, struct cursor *cursor) {
+  struct trace_call call = {.pid = read_u32(cursor)};
+  call.name = read_text(reader, cursor);
+  call.count = read_u64(cursor);
+  call.errors = read_u64(cursor);
+  call.bytes = read_u64(cursor);
+  call.total_ns = read_u64(cursor);
+  call.max_ns = read_time(cursor);
+  read_buckets(cursor, call.buckets);
+  int end = check(reader, cursor);
+  return end ? end : VISIT(reader, call, &call);
+}
+
+static int read_slow_call(struct reader *reader, struct cursor *cursor) {
+  struct trace_slow_call call = {.time_ns = read_event_time(reader, cursor)};
+  call.thread = read_thread(reader, cursor);
+  call.node = read_id(reader, cursor, reader->node_count);
+  call.name = read_text(reader, cursor);
+  call.duration_ns = read_time(cursor);
+  call.result = (int64_t)format_unzigzag(read_u64(cursor));
+  int end = check(reader, cursor);
+  return end ? end : VISIT(reader, slow_call, &call);
+}
+
 static int read_counter(struct reader *reader, struct cursor *cursor) {
   const char *name = read_text(reader, cursor);
   uint64_t value = read_u64(cursor);
@@ -324,23 +440,28 @@ static int read_meta(struct reader *reader, struct cursor *cursor) {
 }
 
 static int (*const record_readers[RECORD_TYPES])(struct reader *, struct cursor *) = {
-    [RECORD_STRING] = read_string,   [RECORD_MODULE] = read_module,
-    [RECORD_FRAME] = read_frame,     [RECORD_NODE] = read_node,
-    [RECORD_PROCESS] = read_process, [RECORD_THREAD] = read_thread_record,
-    [RECORD_SYMBOL] = read_symbol,   [RECORD_SAMPLE] = read_sample,
-    [RECORD_WAIT] = read_wait,       [RECORD_ACCOUNT] = read_account,
-    [RECORD_COUNTER] = read_counter, [RECORD_META] = read_meta,
+    [RECORD_STRING] = read_string,       [RECORD_MODULE] = read_module,
+    [RECORD_FRAME] = read_frame,         [RECORD_NODE] = read_node,
+    [RECORD_PROCESS] = read_process,     [RECORD_THREAD] = read_thread_record,
+    [RECORD_SYMBOL] = read_symbol,       [RECORD_SAMPLE] = read_sample,
+    [RECORD_WAIT] = read_wait,           [RECORD_ACCOUNT] = read_account,
+    [RECORD_COUNTER] = read_counter,     [RECORD_META] = read_meta,
+    [RECORD_HEAP_SITE] = read_heap_site, [RECORD_HEAP] = read_heap,
+    [RECORD_MEMORY] = read_memory,       [RECORD_CALL] = read_call,
+    [RECORD_SLOW_CALL] = read_slow_call,
 };
 
 static int read_records(struct reader *reader, const uint8_t *raw, size_t bytes) {
   struct cursor chunk = cursor_of(raw, bytes);
   reader->last_ns = 0;
+  reader->last_heap_site = 0;
+  memset(reader->last_memory, 0, sizeof(reader->last_memory));
   while (cursor_left(&chunk)) {
     uint8_t type = *chunk.at++;
     uint64_t body_bytes = read_u64(&chunk);
     const uint8_t *body = cursor_bytes(&chunk, body_bytes);
     if (chunk.failed)
-      return damaged(reader, "a record is malformed");
+      return damaged(reader, MALFORMED);
     if (type >= RECORD_TYPES || !record_readers[type])
       continue;
     struct cursor cursor = cursor_of(body, body_bytes);
@@ -497,6 +618,7 @@ static int read_all(struct source source, uint64_t file_bytes, const struct trac
   ZSTD_freeDCtx(reader.zstd);
   strtab_free(reader.texts);
   buf_fini(&reader.text_ids);
+  buf_fini(&reader.heap_entries);
   return error;
 }
 

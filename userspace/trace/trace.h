@@ -159,9 +159,11 @@ struct trace_heap_site {
   enum heap_kind kind;
 };
 
-/* What a site had counted up to a moment: since the process (or the capture in it) began, never
- * falling. Live are allocations - frees. Written when something changed. Where the kind is sampled
- * (`memory.KIND_interval_bytes`), these are unbiased estimates. */
+/* What a site had counted up to a moment: since the process (or the capture in it) began, at most
+ * 2^53. No count and no time of a site ever falls, also not when its process calls exec: what the
+ * program before had taken then counts as freed. Live are allocations - frees. Written when
+ * something changed. Where the kind is sampled (`memory.KIND_interval_bytes`), these are unbiased
+ * estimates. */
 struct trace_heap {
   uint64_t time_ns;
   uint32_t site;
@@ -211,7 +213,8 @@ struct trace_memory {
  * preload/region.h. */
 #define TRACE_BUCKETS 248u
 
-/* The calls of one name that a process made so far. The last record of a PID and name holds. */
+/* The calls of one name that a process made so far. The last record of a PID and name holds. All
+ * counts of the buckets together fit 64 bits. */
 struct trace_call {
   uint32_t pid;
   const char *name; /* "read", "pthread_mutex_lock" */

@@ -39,7 +39,9 @@ struct trace_writer {
   struct buf raw;    /* records of the chunk in the making */
   struct buf packed; /* the chunk as it goes to disk */
   ZSTD_CCtx *zstd;
-  uint64_t last_ns; /* time of the last sample or wait in this chunk */
+  uint64_t last_ns; /* time of the last sample, wait, heap, memory or slow call in this chunk */
+  uint32_t last_heap_site;              /* of the last heap record in this chunk, or 0 */
+  uint64_t last_memory[MEMORY_METRICS]; /* each metric's last value in this chunk, or 0 */
 
   struct strtab *strings;
   uint32_t string_count; /* written; ids of the table and of the file are the same */
@@ -52,6 +54,11 @@ struct trace_writer {
   struct hash nodes; /* parent << 32 | frame */
   uint32_t node_count;
   uint32_t thread_count;
+  struct hash heap_sites;
+  struct buf heap_site_entries; /* struct trace_heap_site */
+  struct buf heap_entries;      /* struct trace_heap by site id - 1: its last record */
+  uint32_t heap_site_count;
+  struct buf scratch; /* the body of a call */
 };
 
 /* ---- Errors and disk ------------------------------------------------------------------------- */
@@ -137,6 +144,8 @@ static void flush_chunk(struct trace_writer *writer) {
   write_chunk(writer, is_packed ? CHUNK_ZSTD : CHUNK_STORED, stored, raw);
   buf_clear(&writer->raw);
   writer->last_ns = 0;
+  writer->last_heap_site = 0;
+  memset(writer->last_memory, 0, sizeof(writer->last_memory));
 }
 
 /* ---- Opening and closing --------------------------------------------------------------------- */
@@ -183,6 +192,10 @@ static void release(struct trace_writer *writer) {
   buf_fini(&writer->packed);
   buf_fini(&writer->module_entries);
   buf_fini(&writer->frame_entries);
+  hash_fini(&writer->heap_sites);
+  buf_fini(&writer->heap_site_entries);
+  buf_fini(&writer->heap_entries);
+  buf_fini(&writer->scratch);
   free(writer->path);
   free(writer);
 }
@@ -261,11 +274,11 @@ void trace_writer_abandon(struct trace_writer *writer) {
 
 /* ---- Records --------------------------------------------------------------------------------- */
 
-/* The body of a record in the making. The largest (a wait) has 11 varints of at most 10 bytes; a
- * module has three and a build ID. */
+/* The body of a record in the making. The largest (a memory record) has 3 + MEMORY_METRICS varints
+ * of at most 10 bytes; a module has three and a build ID. */
 struct body {
   size_t length;
-  uint8_t bytes[128];
+  uint8_t bytes[256];
 };
 
 static inline void body_varint(struct body *body, uint64_t value) {
@@ -506,7 +519,7 @@ static bool is_thread(const struct trace_writer *writer, uint32_t id) {
   return id && id <= writer->thread_count;
 }
 
-/* Times of samples and waits are differences to the sample or wait before in the same chunk. */
+/* Times of events are differences to that of the event before in the same chunk. */
 static void body_time(struct body *body, struct trace_writer *writer, uint64_t ns) {
   body_varint(body, format_zigzag(ns - writer->last_ns));
   writer->last_ns = ns;
@@ -571,6 +584,156 @@ void trace_put_account(struct trace_writer *writer, const struct trace_account *
   body_varint(&body, account->voluntary_switches);
   body_varint(&body, account->involuntary_switches);
   put_body(writer, RECORD_ACCOUNT, &body);
+}
+
+/* heap_site = pid | node | kind */
+uint32_t trace_put_heap_site(struct trace_writer *writer, const struct trace_heap_site *site) {
+  if (!accept(writer, site->node <= writer->node_count && (unsigned)site->kind < HEAP_KINDS))
+    return 0;
+  uint64_t key = hash_mix(hash_mix(site->pid, site->node), site->kind);
+  uint32_t id =
+      find_entry(&writer->heap_sites, &key, &writer->heap_site_entries, site, sizeof(*site));
+  if (id)
+    return id;
+  struct trace_heap nothing = {0};
+  buf_put(&writer->heap_entries, &nothing, sizeof(nothing));
+  if (writer->heap_entries.failed)
+    out_of_memory(writer);
+  else
+    id = add_entry(writer, &writer->heap_sites, key, &writer->heap_site_entries,
+                   &writer->heap_site_count, site, sizeof(*site));
+  if (!id)
+    return 0;
+  struct body body = {0};
+  body_varint(&body, site->pid);
+  body_varint(&body, site->node);
+  body_varint(&body, site->kind);
+  put_body(writer, RECORD_HEAP_SITE, &body);
+  return writer->error ? 0 : id;
+}
+
+_Static_assert(sizeof(struct trace_heap_site) == 12, "no padding: sites are compared as bytes");
+
+static bool has_not_fallen(const struct trace_heap *last, const struct trace_heap *heap) {
+  return heap->time_ns >= last->time_ns && heap->allocations >= last->allocations &&
+         heap->allocated_bytes >= last->allocated_bytes && heap->frees >= last->frees &&
+         heap->freed_bytes >= last->freed_bytes && heap->peak_bytes >= last->peak_bytes;
+}
+
+static bool is_heap_in_range(const struct trace_heap *heap) {
+  return is_time(heap->time_ns) && heap->allocations <= FORMAT_HEAP_COUNT_MAX &&
+         heap->allocated_bytes <= FORMAT_HEAP_COUNT_MAX &&
+         heap->peak_bytes <= FORMAT_HEAP_COUNT_MAX;
+}
+
+static uint64_t smaller(uint64_t a, uint64_t b) {
+  return a < b ? a : b;
+}
+
+/* heap = zigzag(time_ns - last) | zigzag(site - last site) | allocations | allocated_bytes
+ *      | zigzag(allocations - frees) | zigzag(allocated_bytes - freed_bytes) | peak_bytes
+ * The last five are differences to those of the site's record before, in whatever chunk; so a site
+ * that frees what it takes has two zeros. Counters are read while they move: a free seen before its
+ * allocation is left for the next record. */
+void trace_put_heap(struct trace_writer *writer, const struct trace_heap *heap) {
+  if (!accept(writer, heap->site && heap->site <= writer->heap_site_count))
+    return;
+  struct trace_heap *last = (struct trace_heap *)writer->heap_entries.data + heap->site - 1;
+  struct trace_heap now = *heap;
+  now.frees = smaller(now.frees, now.allocations);
+  now.freed_bytes = smaller(now.freed_bytes, now.allocated_bytes);
+  if (!accept(writer, is_heap_in_range(&now) && has_not_fallen(last, &now)))
+    return;
+  uint64_t live = now.allocations - now.frees;
+  uint64_t live_bytes = now.allocated_bytes - now.freed_bytes;
+  struct body body;
+  body.length = 0;
+  body_time(&body, writer, now.time_ns);
+  body_varint(&body, format_zigzag((uint64_t)now.site - writer->last_heap_site));
+  body_varint(&body, now.allocations - last->allocations);
+  body_varint(&body, now.allocated_bytes - last->allocated_bytes);
+  body_varint(&body, format_zigzag(live - (last->allocations - last->frees)));
+  body_varint(&body, format_zigzag(live_bytes - (last->allocated_bytes - last->freed_bytes)));
+  body_varint(&body, now.peak_bytes - last->peak_bytes);
+  writer->last_heap_site = now.site;
+  *last = now;
+  put_body(writer, RECORD_HEAP, &body);
+}
+
+/* memory = zigzag(time_ns - last) | pid | present | zigzag(value - last of the metric)...
+ * for each bit of `present`, the lowest first. */
+void trace_put_memory(struct trace_writer *writer, const struct trace_memory *memory) {
+  if (!accept(writer, is_time(memory->time_ns) && !(memory->present >> MEMORY_METRICS)))
+    return;
+  struct body body;
+  body.length = 0;
+  body_time(&body, writer, memory->time_ns);
+  body_varint(&body, memory->pid);
+  body_varint(&body, memory->present);
+  for (uint32_t metric = 0; metric < MEMORY_METRICS; metric++) {
+    if (!(memory->present >> metric & 1))
+      continue;
+    body_varint(&body, format_zigzag(memory->values[metric] - writer->last_memory[metric]));
+    writer->last_memory[metric] = memory->values[metric];
+  }
+  put_body(writer, RECORD_MEMORY, &body);
+}
+
+static bool is_call_valid(const struct trace_call *call) {
+  uint64_t sum = 0;
+  for (uint32_t i = 0; i < TRACE_BUCKETS; i++)
+    if (__builtin_add_overflow(sum, call->buckets[i], &sum))
+      return false;
+  return is_time(call->max_ns) && call->name && *call->name;
+}
+
+/* call = pid | name | count | errors | bytes | total_ns | max_ns | buckets
+ *      | (bucket - the one before - 1, count)[buckets]          (those that are not empty) */
+void trace_put_call(struct trace_writer *writer, const struct trace_call *call) {
+  uint32_t name = put_text(writer, call->name);
+  if (!accept(writer, is_call_valid(call)))
+    return;
+  struct buf *body = &writer->scratch;
+  uint32_t used = 0;
+  for (uint32_t i = 0; i < TRACE_BUCKETS; i++)
+    used += call->buckets[i] != 0;
+  buf_clear(body);
+  buf_put_varint(body, call->pid);
+  buf_put_varint(body, name);
+  buf_put_varint(body, call->count);
+  buf_put_varint(body, call->errors);
+  buf_put_varint(body, call->bytes);
+  buf_put_varint(body, call->total_ns);
+  buf_put_varint(body, call->max_ns);
+  buf_put_varint(body, used);
+  for (uint32_t i = 0, next = 0; i < TRACE_BUCKETS; i++) {
+    if (!call->buckets[i])
+      continue;
+    buf_put_varint(body, i - next);
+    buf_put_varint(body, call->buckets[i]);
+    next = i + 1;
+  }
+  if (body->failed)
+    out_of_memory(writer);
+  else
+    put_record(writer, RECORD_CALL, body->data, body->length);
+}
+
+/* slow_call = zigzag(time_ns - last) | thread | node | name | duration_ns | zigzag(result) */
+void trace_put_slow_call(struct trace_writer *writer, const struct trace_slow_call *call) {
+  uint32_t name = put_text(writer, call->name);
+  if (!accept(writer, is_thread(writer, call->thread) && call->node <= writer->node_count &&
+                          is_time(call->time_ns) && is_time(call->duration_ns)))
+    return;
+  struct body body;
+  body.length = 0;
+  body_time(&body, writer, call->time_ns);
+  body_varint(&body, call->thread);
+  body_varint(&body, call->node);
+  body_varint(&body, name);
+  body_varint(&body, call->duration_ns);
+  body_varint(&body, format_zigzag((uint64_t)call->result));
+  put_body(writer, RECORD_SLOW_CALL, &body);
 }
 
 /* counter = name | value */
