@@ -39,7 +39,7 @@ WARNINGS := -std=gnu11 -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmiss
 HARDENING := -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2 -fstack-protector-strong -fstack-clash-protection -fPIE
 HARDENING += $(if $(filter x86_64,$(ARCH)),-fcf-protection)
 HARDENING += $(if $(filter aarch64,$(ARCH)),-mbranch-protection=standard)
-CPPFLAGS += -D_GNU_SOURCE -DRAGPROF_VERSION='"$(VERSION)"' -Iuserspace -Ibpf -I$(B)/gen
+CPPFLAGS += -D_GNU_SOURCE -DRAGPROF_VERSION='"$(VERSION)"' -Iuserspace -Ibpf -Ipreload -I$(B)/gen
 LDFLAGS += -pie -Wl,-z,relro,-z,now,-z,noexecstack
 LIBS := -lbpf -ldw -lelf -lzstd -lz -llzma -liberty -lpthread -lm
 
@@ -66,8 +66,11 @@ SHELLS := bash zsh fish
 
 all: $(B)/ragprof $(B)/man/.made $(SHELLS:%=$(B)/completion/ragprof.%)
 
-# The parts add their own rules; they may add to LIBRARY_OBJECTS, GENERATED, LIBS and TEST_NEEDS.
--include $(wildcard bpf/*.mk userspace/*/*.mk tests/*.mk)
+# The parts add their own rules; they may add to LIBRARY_OBJECTS, GENERATED, LIBS, EXTRA_ALL and
+# TEST_NEEDS.
+-include $(wildcard bpf/*.mk preload/*.mk userspace/*/*.mk tests/*.mk)
+
+all: $(EXTRA_ALL)
 
 $(B)/ragprof: $(B)/userspace/cli/main.o $(LIBRARY)
 	$(call Q,link,$@)$(CC) $(CFLAGS) $(HARDENING) $(LDFLAGS) -o $@ $^ $(LIBS)
@@ -137,6 +140,8 @@ install: all
 	  $(DESTDIR)$(PREFIX)/share/bash-completion/completions $(DESTDIR)$(PREFIX)/share/zsh/site-functions \
 	  $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d $(DESTDIR)$(PREFIX)/share/doc/ragprof
 	$(INSTALL) -m 755 $(B)/ragprof $(DESTDIR)$(PREFIX)/bin/ragprof
+	$(INSTALL) -d $(DESTDIR)$(PREFIX)/lib/ragprof
+	$(INSTALL) -m 755 $(B)/libragprof.so $(DESTDIR)$(PREFIX)/lib/ragprof/libragprof.so
 	$(INSTALL) -m 644 $(B)/man/*.1 $(DESTDIR)$(PREFIX)/share/man/man1/
 	$(INSTALL) -m 644 $(B)/completion/ragprof.bash $(DESTDIR)$(PREFIX)/share/bash-completion/completions/ragprof
 	$(INSTALL) -m 644 $(B)/completion/ragprof.zsh $(DESTDIR)$(PREFIX)/share/zsh/site-functions/_ragprof
@@ -149,7 +154,7 @@ uninstall:
 	  $(DESTDIR)$(PREFIX)/share/bash-completion/completions/ragprof \
 	  $(DESTDIR)$(PREFIX)/share/zsh/site-functions/_ragprof \
 	  $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/ragprof.fish
-	rm -rf $(DESTDIR)$(PREFIX)/share/doc/ragprof
+	rm -rf $(DESTDIR)$(PREFIX)/share/doc/ragprof $(DESTDIR)$(PREFIX)/lib/ragprof
 
 clean:
 	rm -rf $(B)
