@@ -143,6 +143,19 @@ int unwind_table_build_fd(struct unwind_table *table, int fd) {
   return build(table, &elf);
 }
 
+int unwind_table_segments_fd(struct unwind_table *table, int fd) {
+  struct stat status;
+  struct ehframe_section section;
+
+  memset(table, 0, sizeof(*table));
+  if (fstat(fd, &status))
+    return error_errno("cannot stat an ELF file");
+  struct elf_image elf = {.bytes = (uint64_t)status.st_size, .fd = fd};
+  int err = ehframe_elf_read(table, &section, &elf);
+  free(section.owned);
+  return err;
+}
+
 void unwind_table_fini(struct unwind_table *table) {
   free(table->rows);
   memset(table, 0, sizeof(*table));

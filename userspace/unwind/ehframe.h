@@ -41,6 +41,9 @@ int unwind_table_build(struct unwind_table *table, const void *image, size_t byt
  * does not kill the caller. */
 int unwind_table_build_fd(struct unwind_table *table, int fd);
 
+/* The same, but for a table that only turns file offsets into addresses: no rows. */
+int unwind_table_segments_fd(struct unwind_table *table, int fd);
+
 void unwind_table_fini(struct unwind_table *table);
 
 /* The virtual address of a file offset, or UINT64_MAX when no executable segment holds it. */
