@@ -105,6 +105,10 @@ struct thread_state {
   __u64 involuntary_switches;
   __u32 waker_tid;
   __u32 reason;
+  __u32 window; /* of time: switches are counted by it */
+  __u32 window_switches;
+  __u32 last_switches; /* of the window before */
+  __u32 pad;
 };
 
 struct {

@@ -8,6 +8,30 @@
 
 char LICENSE[] SEC("license") = "GPL";
 
+/* A thread that fights for the interpreter's lock leaves the CPU thousands of times a second, and
+ * would spend much of its time on being walked. So of such waits about WALKS_PER_WINDOW are walked
+ * in each window of time, chosen at random: each with the probability that the window before
+ * suggests. Their time is exact all the same; user space spreads that of the others over the stacks
+ * that were taken (capture/wait_spread.c). Other waits are always walked. */
+#define WINDOW_SHIFT 28 /* of nanoseconds: 268 ms */
+#define WALKS_PER_WINDOW 12
+
+static __always_inline bool is_left_out(struct thread_state *thread, __u64 now_ns) {
+  __u32 window = now_ns >> WINDOW_SHIFT;
+  if (thread->reason != REASON_GIL && thread->reason != REASON_RUN_QUEUE)
+    return false;
+  if (thread->window != window) {
+    thread->last_switches = thread->window + 1 == window ? thread->window_switches : 0;
+    thread->window_switches = 0;
+    thread->window = window;
+  }
+  thread->window_switches++;
+  __u64 expected = thread->last_switches;
+  if (expected <= WALKS_PER_WINDOW)
+    return false;
+  return (__u64)bpf_get_prandom_u32() * expected >> 32 >= WALKS_PER_WINDOW;
+}
+
 static __always_inline void switch_out(struct task_struct *task, struct thread_state *thread,
                                        __u32 state, __u64 now_ns) {
   __u32 tgid = task->tgid, kind = SCRATCH_SWITCH;
@@ -27,6 +51,11 @@ static __always_inline void switch_out(struct task_struct *task, struct thread_s
   thread->woken_ns = 0;
   thread->waker_tid = 0;
   thread->reason = find_reason(task, process, state);
+  if (is_left_out(thread, now_ns)) {
+    COUNT(waits_not_taken);
+    thread->stack = STACK_NOT_TAKEN;
+    return;
+  }
   struct pt_regs *user = (struct pt_regs *)bpf_task_pt_regs(task);
   struct user_registers registers = user_registers_of(user);
   scratch->stack.kernel_count = 0;

@@ -159,7 +159,8 @@ enum walk_end {
 
 /* Ids that are no hashes. */
 #define STACK_LOST 0
-#define STACK_STARTING 1 /* of a thread that has not run yet */
+#define STACK_STARTING 1  /* of a thread that has not run yet */
+#define STACK_NOT_TAKEN 2 /* of a short wait whose stack was left out: see bpf/offcpu.bpf.c */
 
 #define KERNEL_FRAMES_MAX 127
 #define NATIVE_FRAMES_MAX 2560
@@ -323,6 +324,7 @@ struct capture_counters {
   __u64 lost_threads;
   __u64 lost_codes;
   __u64 lost_wait_ns;
+  __u64 waits_not_taken; /* counted and timed, but not walked */
 };
 
 #endif

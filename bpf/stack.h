@@ -72,8 +72,8 @@ static __always_inline __u64 collect_stack(struct scratch *scratch, struct proce
     stack->native_end = WALK_ROOT;
   } else if (process->python)
     walk_python(scratch, process, task, tgid, remote, kind);
-  if (stack->id <= STACK_STARTING)
-    stack->id += STACK_STARTING + 1;
+  if (stack->id <= STACK_NOT_TAKEN)
+    stack->id += STACK_NOT_TAKEN + 1;
   return publish_stack(scratch, tgid, process);
 }
 

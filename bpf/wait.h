@@ -78,7 +78,8 @@ static __always_inline void end_wait(struct thread_state *thread, __u32 tgid, __
   __u64 blocked_ns = woken - out, run_queue_ns = now_ns - woken;
   thread->blocked_ns += blocked_ns;
   thread->run_queue_ns += run_queue_ns;
-  bool kept = now_ns - out < long_wait_ns && sum_wait(thread, tgid, tid, blocked_ns, run_queue_ns);
+  bool is_summed = now_ns - out < long_wait_ns || thread->stack == STACK_NOT_TAKEN;
+  bool kept = is_summed && sum_wait(thread, tgid, tid, blocked_ns, run_queue_ns);
   if (!kept && !stream_wait(thread, tgid, tid, blocked_ns, run_queue_ns)) {
     COUNT(lost_waits);
     __sync_fetch_and_add(&counters.lost_wait_ns, now_ns - out);

@@ -268,6 +268,19 @@ total_of() {
     | length > 0 and all(.[]; .waker_tid as $tid | $own | index($tid))'
 }
 
+@test "a storm of waits for the GIL: not all are walked, their time is exact, and its shares hold" {
+  "$ragprof" run -q -o "$trace" -- /usr/bin/python3 "$ROOT/tests/workloads/gil_storm.py" 4
+  python3 "$ROOT/tests/trace_reader.py" "$trace" | jq .counters >"$BATS_TEST_TMPDIR/counters.json"
+  holds "$(jq '."capture.waits_not_walked"' "$BATS_TEST_TMPDIR/counters.json") > 500"
+  holds "$(figure .time.sum_pct) >= 98 && $(figure .time.sum_pct) <= 102"
+  local often rarely all
+  read -r often rarely all < <("$ragprof" report -f json -n 1000 "$trace" | jq -r 'def ms(f): [.off_cpu[] | select(.reason == "GIL") | select(f) | .total_ms] | add // 0;
+    "\(ms(.path | test("often"))) \(ms(.path | test("rarely"))) \([.off_cpu_reasons[] | select(.reason == "GIL").total_ms] | add)"')
+  echo "often $often ms, rarely $rarely ms, of $all ms"
+  holds "$often / ($often + $rarely) > 0.69 && $often / ($often + $rarely) < 0.81"
+  holds "$often + $rarely > 0.97 * $all"
+}
+
 @test "accounting: waits by reason agree with what the program measured itself" {
   "$ragprof" run -q -o "$trace" -- "$workloads/offcpu" 5 >"$BATS_TEST_TMPDIR/truth.json"
   cat "$BATS_TEST_TMPDIR/truth.json"

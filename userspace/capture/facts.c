@@ -120,6 +120,7 @@ uint64_t facts_put_end(struct trace_writer *writer, const struct facts_end *end)
   put_target(writer, end->processes);
   trace_put_counter(writer, "capture.samples", counters.samples);
   trace_put_counter(writer, "capture.switches", counters.switches);
+  trace_put_counter(writer, "capture.waits_not_walked", counters.waits_not_taken);
   trace_put_counter(writer, "capture.stacks", end->statistics.stacks);
   trace_put_counter(writer, "capture.python_stacks", end->statistics.python_stacks);
   trace_put_counter(writer, "capture.misplaced_stacks", end->statistics.misplaced);

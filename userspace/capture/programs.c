@@ -32,6 +32,7 @@ struct programs {
   int stats_fd;
   const char *event;
   uint64_t stacks_tended;
+  struct wait_spread *waits;
 };
 
 static int forward_to_log(enum libbpf_print_level level, const char *format, va_list args) {
@@ -68,7 +69,8 @@ int programs_load(struct programs **out, const struct programs_options *options)
   libbpf_set_print(forward_to_log);
   struct rlimit unlimited = {RLIM_INFINITY, RLIM_INFINITY};
   setrlimit(RLIMIT_MEMLOCK, &unlimited); /* kernels before 5.11 charge maps to it */
-  programs->skeleton = ragprof_bpf__open();
+  programs->waits = wait_spread_new();
+  programs->skeleton = programs->waits ? ragprof_bpf__open() : NULL;
   int result = programs->skeleton ? 0 : -errno;
   if (!result) {
     programs->skeleton->rodata->follow_children = options->follow_children;
@@ -104,6 +106,7 @@ void programs_free(struct programs *programs) {
   bpf_link__destroy(programs->task_link);
   if (programs->stats_fd >= 0)
     close(programs->stats_fd);
+  wait_spread_free(programs->waits);
   ragprof_bpf__destroy(programs->skeleton);
   free(programs);
 }
@@ -230,10 +233,7 @@ int programs_report_threads(struct programs *programs, bool ending) {
   return result;
 }
 
-static void take_map(int fd,
-                     void (*callback)(void *context, const struct wait_key *key,
-                                      const struct wait_sum *sum),
-                     void *context) {
+static void take_map(int fd, struct wait_spread *spread) {
   struct wait_key keys[TAKE_BATCH];
   struct wait_sum sums[TAKE_BATCH];
   uint32_t position, *from = NULL;
@@ -243,26 +243,25 @@ static void take_map(int fd,
     if (result && errno != ENOENT)
       return;
     for (uint32_t i = 0; i < count; i++)
-      callback(context, &keys[i], &sums[i]);
+      wait_spread_add(spread, &keys[i], &sums[i]);
     if (result)
       return;
     from = &position;
   }
 }
 
-void programs_take_waits(struct programs *programs, bool ending,
-                         void (*callback)(void *context, const struct wait_key *key,
-                                          const struct wait_sum *sum),
+void programs_take_waits(struct programs *programs, bool ending, wait_sum_fn callback,
                          void *context) {
   uint32_t *active = &programs->skeleton->bss->active_sums;
   int fds[2] = {bpf_map__fd(programs->skeleton->maps.wait_sums_a),
                 bpf_map__fd(programs->skeleton->maps.wait_sums_b)};
   uint32_t resting = !*active;
-  take_map(fds[resting], callback, context);
+  take_map(fds[resting], programs->waits);
   if (ending)
-    take_map(fds[!resting], callback, context);
+    take_map(fds[!resting], programs->waits);
   else
     __atomic_store_n(active, resting, __ATOMIC_RELEASE);
+  wait_spread_take(programs->waits, callback, context);
 }
 
 struct capture_counters programs_counters(const struct programs *programs) {

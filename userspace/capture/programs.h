@@ -7,6 +7,7 @@
 #include <stdint.h>
 
 #include "capture/process.h"
+#include "capture/wait_spread.h"
 #include "ragprof.h"
 
 struct programs;
@@ -39,9 +40,7 @@ int programs_report_threads(struct programs *programs, bool ending);
 
 /* Hands over the sums of short waits since the last call. Exact: what is being added to is switched
  * first and read only at the next call, or with `ending` (after programs_detach) at once. */
-void programs_take_waits(struct programs *programs, bool ending,
-                         void (*callback)(void *context, const struct wait_key *key,
-                                          const struct wait_sum *sum),
+void programs_take_waits(struct programs *programs, bool ending, wait_sum_fn callback,
                          void *context);
 
 struct capture_counters programs_counters(const struct programs *programs);
