@@ -241,6 +241,8 @@ struct trace_slow_call {
  *   cost.bpf_ns, cost.bpf_runs, cost.collector_cpu_ns and cost.collector_rss_bytes (while
  *   recording), cost.setup_and_naming_cpu_ns (before and after), cost.table_bytes
  *   capture.samples, capture.switches
+ *   capture.waits_not_walked: short waits for the interpreter's lock or a CPU whose stack was left
+ *   out; their time is spread over those of the same thread that were walked
  *   memory.malloc_interval_bytes, memory.python_interval_bytes: mean distance of samples; 0: every
  *   allocation was counted. Absent: none was.
  *   memory.foreign_allocator: 1 when some process's malloc is not libc's
