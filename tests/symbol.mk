@@ -4,7 +4,7 @@
 
 FUZZ_SECONDS ?= 30
 FUZZ_SYMBOL_SOURCES := $(wildcard userspace/symbol/*.c) \
-  $(addprefix userspace/base/,buf.c error.c hash.c)
+  $(addprefix userspace/base/,buf.c cursor.c error.c hash.c)
 FUZZ_SYMBOL_PROGRAMS := $(B)/tests/fuzz/fuzz_elf_symbols $(B)/tests/fuzz/fuzz_perfmap
 FUZZ_SYMBOL_SEEDS := $(B)/tests/fuzz/seeds/symbol
 

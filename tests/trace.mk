@@ -15,7 +15,7 @@ FUZZ_SECONDS ?= 30
 FUZZ_FLAGS := -std=gnu11 -O1 -g -DFUZZING -fsanitize=fuzzer,address,undefined \
   -fno-sanitize-recover=all
 FUZZ_TRACE_SOURCES := tests/fuzz/fuzz_trace.c $(wildcard userspace/trace/*.c userspace/model/*.c) \
-  $(addprefix userspace/base/,buf.c error.c hash.c units.c)
+  $(addprefix userspace/base/,buf.c cursor.c error.c hash.c units.c)
 TEST_NEEDS += $(B)/tests/fuzz/fuzz_trace $(B)/tests/fuzz/seeds/trace
 
 $(B)/tests/fuzz/fuzz_trace: $(FUZZ_TRACE_SOURCES) $(wildcard userspace/trace/*.h userspace/model/*.h)

@@ -4,7 +4,8 @@
 $(B)/tests/unit/ehframe_live_test: LIBS += -lunwind-ptrace -lunwind-generic
 
 FUZZ_EHFRAME_SOURCES := tests/fuzz/fuzz_ehframe.c $(wildcard userspace/unwind/ehframe*.c) \
-  userspace/unwind/step.c userspace/base/error.c userspace/base/hash.c userspace/base/buf.c
+  userspace/unwind/step.c userspace/base/error.c userspace/base/hash.c userspace/base/buf.c \
+  userspace/base/cursor.c
 
 $(B)/tests/fuzz/fuzz_ehframe: $(FUZZ_EHFRAME_SOURCES) $(wildcard userspace/unwind/*.h bpf/unwind_row.h)
 	@mkdir -p $(@D)

@@ -36,6 +36,12 @@ static void put_invalid(struct cfi_sink *sink, uint32_t pc) {
   ehframe_sink_row(sink, (struct unwind_row){.pc = pc, .rbp = ROW_RBP_SAME, .type = ROW_INVALID});
 }
 
+static void take_row(void *ctx, struct unwind_row row, bool is_supported) {
+  struct cfi_sink *sink = ctx;
+  sink->table->unsupported_count += !is_supported;
+  ehframe_sink_row(sink, row);
+}
+
 /* ---- the order of functions ---- */
 
 static int key_compare(const void *a, const void *b) {
@@ -70,7 +76,8 @@ static void function_rows(struct cfi_sink *sink, const struct cfi_index *index,
   size_t rows_before = table->row_count;
 
   table->fde_count++;
-  if (!ehframe_program_run(sink, &index->cies[fde->cie], section, fde, limit)) {
+  if (!ehframe_program_run(&index->cies[fde->cie], section, fde, table->base_vaddr, limit, take_row,
+                           sink)) {
     table->row_count = rows_before;
     table->unsupported_count = unsupported_before + 1;
     put_invalid(sink, fde->begin);

@@ -1,11 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Decodes the entries of an .eh_frame section (LSB core, 10.6.1): CIEs, parsed once each, and FDEs.
- * Does not run their programs. */
-#include <errno.h>
-#include <stdlib.h>
-
-#include "base/error.h"
-#include "base/hash.h"
+/* Decodes the entries of an .eh_frame section (LSB core, 10.6.1): CIEs and FDEs. Does not run their
+ * programs, and allocates nothing. */
 #include "unwind/ehframe_internal.h"
 
 /* Pointer encodings (LSB core, 10.5.1). */
@@ -71,16 +66,8 @@ bool ehframe_pointer(struct cursor *cursor, uint8_t encoding, uint64_t vaddr, ui
 
 /* ---- entries ---- */
 
-struct entry {
-  size_t offset;    /* of its length field */
-  size_t id_offset; /* of its CIE id field */
-  size_t end;
-  uint32_t id; /* 0: a CIE; else the distance from id_offset back to the CIE */
-};
-
-/* The entry at `offset`. False at the end: no room, the terminator (which an open-ended section
- * stops at; elsewhere linkers leave it between input files), or a length that makes no sense. */
-static bool entry_read(struct entry *entry, const struct ehframe_section *section, size_t offset) {
+bool ehframe_entry_read(struct cfi_entry *entry, const struct ehframe_section *section,
+                        size_t offset) {
   uint64_t length = 0;
 
   for (; section->bytes - offset >= 4; offset += 4) {
@@ -157,12 +144,12 @@ static void cie_body(struct cfi_cie *cie, struct cursor *cursor, uint8_t version
 }
 
 void ehframe_cie_parse(struct cfi_cie *cie, const struct ehframe_section *section, size_t offset) {
-  struct entry entry;
+  struct cfi_entry entry;
 
   memset(cie, 0, sizeof(*cie));
   cie->is_broken = true;
-  if (offset >= section->bytes || !entry_read(&entry, section, offset) || entry.offset != offset ||
-      entry.id != 0)
+  if (offset >= section->bytes || !ehframe_entry_read(&entry, section, offset) ||
+      entry.offset != offset || entry.id != 0)
     return;
   struct cursor cursor =
       cursor_of(section->data + entry.id_offset + 4, entry.end - entry.id_offset - 4);
@@ -178,66 +165,9 @@ void ehframe_cie_parse(struct cfi_cie *cie, const struct ehframe_section *sectio
   cie->is_broken = cursor.failed;
 }
 
-/* ---- the index ---- */
-
-struct index_builder {
-  struct cfi_index *index;
-  const struct ehframe_section *section;
-  const struct unwind_table *table;
-  struct hash by_offset; /* a CIE's offset → its number */
-  size_t last_offset;    /* most FDEs share the CIE of the one before */
-  uint32_t last_number;
-};
-
-/* Room for one more element. */
-static int grow(void **array, size_t *capacity, size_t count, size_t element_bytes) {
-  if (count < *capacity)
-    return 0;
-  size_t wanted = *capacity ? *capacity * 2 : 256;
-  void *bigger = reallocarray(*array, wanted, element_bytes);
-  if (!bigger)
-    return error_set(ENOMEM, "out of memory for unwind entries");
-  *array = bigger;
-  *capacity = wanted;
-  return 0;
-}
-
-static int cie_number(struct index_builder *builder, size_t offset, uint32_t *number) {
-  struct cfi_index *index = builder->index;
-  uint32_t *known;
-
-  if (index->cie_count && offset == builder->last_offset) {
-    *number = builder->last_number;
-    return 0;
-  }
-  known = hash_get(&builder->by_offset, offset);
-  if (known) {
-    *number = *known;
-  } else {
-    *number = (uint32_t)index->cie_count;
-    if (grow((void **)&index->cies, &index->cie_capacity, index->cie_count, sizeof(*index->cies)) ||
-        hash_put(&builder->by_offset, offset, *number))
-      return -ENOMEM;
-    ehframe_cie_parse(&index->cies[index->cie_count], builder->section, offset);
-    ehframe_program_initial(&index->cies[index->cie_count++]);
-  }
-  builder->last_offset = offset;
-  builder->last_number = *number;
-  return 0;
-}
-
-static bool is_executable(const struct unwind_table *table, uint64_t vaddr) {
-  for (uint32_t i = 0; i < table->segment_count; i++)
-    if (vaddr - table->segments[i].vaddr < table->segments[i].bytes)
-      return true;
-  return false;
-}
-
-/* The function's range and program. False for what cannot be placed: discarded by the linker
- * (begins outside every executable segment), empty, or beyond the 4 GiB that rows can address. */
-static bool fde_read(struct cfi_fde *fde, const struct index_builder *builder,
-                     const struct entry *entry, const struct cfi_cie *cie) {
-  const struct ehframe_section *section = builder->section;
+bool ehframe_fde_read(struct cfi_fde *fde, const struct ehframe_section *section,
+                      const struct cfi_entry *entry, const struct cfi_cie *cie,
+                      uint64_t base_vaddr) {
   const uint8_t *start = section->data + entry->id_offset + 4;
   struct cursor cursor = cursor_of(start, entry->end - entry->id_offset - 4);
   uint64_t vaddr = section->vaddr + entry->id_offset + 4;
@@ -248,10 +178,9 @@ static bool fde_read(struct cfi_fde *fde, const struct index_builder *builder,
     return false;
   if (cie->has_augmentation_data)
     cursor_bytes(&cursor, cfi_uleb(&cursor));
-  if (cursor.failed || !bytes || !is_executable(builder->table, begin) ||
-      begin < builder->table->base_vaddr)
+  if (cursor.failed || !bytes || begin < base_vaddr)
     return false;
-  begin -= builder->table->base_vaddr;
+  begin -= base_vaddr;
   if (begin > UINT32_MAX - 1 || bytes > UINT32_MAX - begin)
     return false;
   fde->begin = (uint32_t)begin;
@@ -259,43 +188,4 @@ static bool fde_read(struct cfi_fde *fde, const struct index_builder *builder,
   fde->program_off = (uint32_t)(cursor.at - section->data);
   fde->program_bytes = (uint32_t)cursor_left(&cursor);
   return true;
-}
-
-static int fde_add(struct index_builder *builder, const struct entry *entry) {
-  struct cfi_index *index = builder->index;
-  struct cfi_fde fde;
-
-  if (entry->id > entry->id_offset)
-    return 0;
-  int err = cie_number(builder, entry->id_offset - entry->id, &fde.cie);
-  if (err)
-    return err;
-  if (index->cies[fde.cie].is_broken || !fde_read(&fde, builder, entry, &index->cies[fde.cie]))
-    return 0;
-  err = grow((void **)&index->fdes, &index->fde_capacity, index->fde_count, sizeof(*index->fdes));
-  if (!err)
-    index->fdes[index->fde_count++] = fde;
-  return err;
-}
-
-int ehframe_index_build(struct cfi_index *index, const struct ehframe_section *section,
-                        const struct unwind_table *table) {
-  struct index_builder builder = {.index = index, .section = section, .table = table};
-  struct entry entry;
-  int err = 0;
-
-  memset(index, 0, sizeof(*index));
-  for (size_t at = 0; !err && entry_read(&entry, section, at); at = entry.end)
-    if (entry.id != 0)
-      err = fde_add(&builder, &entry);
-  hash_fini(&builder.by_offset);
-  if (err)
-    ehframe_index_fini(index);
-  return err;
-}
-
-void ehframe_index_fini(struct cfi_index *index) {
-  free(index->cies);
-  free(index->fdes);
-  memset(index, 0, sizeof(*index));
 }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* What the parts of the .eh_frame compiler share: finding the section in an ELF image
- * (ehframe_elf.c), decoding its entries (ehframe_entry.c), running their programs
- * (ehframe_program.c), and turning rules into rows (ehframe_row.c). */
+ * (ehframe_elf.c), decoding its entries (ehframe_entry.c), collecting them (ehframe_index.c),
+ * running their programs (ehframe_program.c), and turning rules into rows (ehframe_row.c). Entries,
+ * programs and rows allocate nothing: the shim compiles them in, too. */
 #ifndef RAGPROF_UNWIND_EHFRAME_INTERNAL_H
 #define RAGPROF_UNWIND_EHFRAME_INTERNAL_H
 
@@ -113,14 +114,32 @@ struct cfi_cie {
  * program is not run. */
 void ehframe_cie_parse(struct cfi_cie *cie, const struct ehframe_section *section, size_t offset);
 
+struct cfi_entry {
+  size_t offset;    /* of its length field */
+  size_t id_offset; /* of its CIE id field */
+  size_t end;
+  uint32_t id; /* 0: a CIE; else the distance from id_offset back to the CIE */
+};
+
+/* The entry at `offset`. False at the end: no room, the terminator (which an open-ended section
+ * stops at; elsewhere linkers leave it between input files), or a length that makes no sense. */
+bool ehframe_entry_read(struct cfi_entry *entry, const struct ehframe_section *section,
+                        size_t offset);
+
 /* A function: [begin, end) relative to the table's base, and its program. */
 struct cfi_fde {
   uint32_t begin;
   uint32_t end;
-  uint32_t cie;
+  uint32_t cie;         /* set by ehframe_index.c */
   uint32_t program_off; /* in the section */
   uint32_t program_bytes;
 };
+
+/* An FDE's range and program. False for what cannot be placed: broken, empty, before the base, or
+ * beyond the 4 GiB that rows can address. */
+bool ehframe_fde_read(struct cfi_fde *fde, const struct ehframe_section *section,
+                      const struct cfi_entry *entry, const struct cfi_cie *cie,
+                      uint64_t base_vaddr);
 
 struct cfi_index {
   struct cfi_cie *cies;
@@ -143,7 +162,7 @@ bool ehframe_pointer(struct cursor *cursor, uint8_t encoding, uint64_t vaddr, ui
 
 /* ---- programs ---- */
 
-/* Receives the rules in force from `begin` up to the next call. */
+/* Collects rows in a table. */
 struct cfi_sink {
   struct unwind_table *table;
   size_t row_capacity;
@@ -155,11 +174,15 @@ void ehframe_sink_row(struct cfi_sink *sink, struct unwind_row row);
 /* Runs the CIE's own program into cie->initial; sets is_broken where that fails. */
 void ehframe_program_initial(struct cfi_cie *cie);
 
-/* Runs an FDE's program and puts the rows of [begin, limit). False when it is broken: the rows put
- * so far are then to be dropped. */
-bool ehframe_program_run(struct cfi_sink *sink, const struct cfi_cie *cie,
-                         const struct ehframe_section *section, const struct cfi_fde *fde,
-                         uint32_t limit);
+/* Takes the row in force from row.pc up to the next one's; an invalid one with is_supported false
+ * where the rule has no compact form. */
+typedef void (*cfi_take_fn)(void *ctx, struct unwind_row row, bool is_supported);
+
+/* Runs an FDE's program and hands over the rows of [begin, limit). False when it is broken: the
+ * rows so far are then to be dropped. */
+bool ehframe_program_run(const struct cfi_cie *cie, const struct ehframe_section *section,
+                         const struct cfi_fde *fde, uint64_t base_vaddr, uint32_t limit,
+                         cfi_take_fn take, void *ctx);
 
 /* ---- LEB128, the hot path of all of it ---- */
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Runs call-frame programs (DWARF 5, 6.4.2; GNU extensions of the LSB) and puts the rules of each
- * range of pcs into the sink. Follows the CFA, rbp and the return address; skips other registers.
+/* Runs call-frame programs (DWARF 5, 6.4.2; GNU extensions of the LSB) and hands over the rule of
+ * each range of pcs. Follows the CFA, rbp and the return address; skips other registers.
  */
 #include "unwind/ehframe_internal.h"
 
@@ -45,8 +45,9 @@ enum {
 struct run {
   const struct cfi_cie *cie;
   const struct ehframe_section *section; /* NULL: a CIE's program, which has no locations */
-  const struct unwind_table *table;
-  struct cfi_sink *sink;
+  uint64_t base_vaddr;
+  cfi_take_fn take;
+  void *ctx;
   struct cursor cursor;
   struct cfi_rules rules;
   uint64_t pc; /* relative to the table's base */
@@ -127,10 +128,9 @@ static bool pop_state(struct run *run) {
 static void put(struct run *run) {
   struct unwind_row row;
 
-  if (!ehframe_row(&row, &run->rules, run->cie->is_signal_frame))
-    run->sink->table->unsupported_count++;
+  bool is_supported = ehframe_row(&row, &run->rules, run->cie->is_signal_frame);
   row.pc = (uint32_t)run->pc;
-  ehframe_sink_row(run->sink, row);
+  run->take(run->ctx, row, is_supported);
 }
 
 static void advance_to(struct run *run, uint64_t pc) {
@@ -156,9 +156,9 @@ static bool set_location(struct run *run) {
     return false;
   base = run->section->vaddr + (uint64_t)(run->cursor.at - run->section->data);
   if (!ehframe_pointer(&run->cursor, run->cie->pointer_encoding, base, &vaddr) ||
-      vaddr < run->table->base_vaddr || vaddr - run->table->base_vaddr < run->pc)
+      vaddr < run->base_vaddr || vaddr - run->base_vaddr < run->pc)
     return false;
-  advance_to(run, vaddr - run->table->base_vaddr);
+  advance_to(run, vaddr - run->base_vaddr);
   return true;
 }
 
@@ -305,15 +305,16 @@ void ehframe_program_initial(struct cfi_cie *cie) {
   cie->initial = run.rules;
 }
 
-bool ehframe_program_run(struct cfi_sink *sink, const struct cfi_cie *cie,
-                         const struct ehframe_section *section, const struct cfi_fde *fde,
-                         uint32_t limit) {
+bool ehframe_program_run(const struct cfi_cie *cie, const struct ehframe_section *section,
+                         const struct cfi_fde *fde, uint64_t base_vaddr, uint32_t limit,
+                         cfi_take_fn take, void *ctx) {
   struct run run; /* states[] stays uninitialised: it is large */
 
   run.cie = cie;
   run.section = section;
-  run.table = sink->table;
-  run.sink = sink;
+  run.base_vaddr = base_vaddr;
+  run.take = take;
+  run.ctx = ctx;
   run.cursor = cursor_of(section->data + fde->program_off, fde->program_bytes);
   run.rules = cie->initial;
   run.pc = fde->begin;
