@@ -226,6 +226,23 @@ near() {
   done <"$BATS_TEST_TMPDIR/theirs"
 }
 
+@test "agreement: the order of the ten hottest functions is that of perf record, and the true one" {
+  needs perf
+  background "$workloads/ten" 30
+  sleep 0.3
+  "$ragprof" attach -q -F 997 -d 10 -o "$trace" "$pid"
+  perf record -q -F 997 -e cpu-clock -o "$BATS_TEST_TMPDIR/perf.data" -p "$pid" -- sleep 10 2>/dev/null ||
+    skip "perf record does not work here"
+  local truth="first second third fourth fifth sixth seventh eighth ninth tenth" theirs ours
+  theirs=$(perf report -q -i "$BATS_TEST_TMPDIR/perf.data" --no-children --sort symbol --stdio 2>/dev/null |
+    sed -n 's/^ *[0-9.]*% *\[\.\] \([a-z]*\).*/\1/p' | head -n 10 | xargs)
+  ours=$(report | jq -r '[.functions | map(select(.kind == "native")) | sort_by(-.self_ms)[:10][].name] | join(" ")')
+  echo "perf:    $theirs"
+  echo "ragprof: $ours"
+  [ "$theirs" = "$truth" ]
+  [ "$ours" = "$truth" ]
+}
+
 # What ragprof gives to a function with what was inlined into it, in percent of the samples.
 total_of() {
   "$ragprof" report -f json -n 1000 "$trace" |
