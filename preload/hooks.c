@@ -1,0 +1,184 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The hooks of the C allocator and of the dynamic linker. A hook calls the real function, then
+ * counts what it handed out; what is given back is taken off before, as another thread may have the
+ * same address right after. */
+#include <errno.h>
+#include <malloc.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "alloc.h"
+#include "hooks.h"
+
+#define IS_OFF SHIM_UNLIKELY(shim_config.alloc == SHIM_OFF)
+
+static __attribute__((noinline)) void enter_new(void *block, size_t bytes,
+                                                struct shim_place place) {
+  struct shim_thread *thread = shim_enter();
+
+  if (!thread)
+    return;
+  shim_block_new(thread, REGION_MALLOC, block, bytes, place);
+  shim_leave(thread);
+}
+
+/* Counts a block that was just handed out; NULL: nothing was. */
+static inline __attribute__((always_inline)) void *noted(void *block, size_t bytes,
+                                                         struct shim_place place) {
+  if (SHIM_UNLIKELY(!block))
+    return block;
+  shim_blocks_noted++;
+  if (shim_config.alloc != SHIM_SAMPLED || !shim_passed_over(REGION_MALLOC, bytes))
+    enter_new(block, bytes, place);
+  return block;
+}
+
+/* The same unless the function behind called another hook for it. */
+static inline __attribute__((always_inline)) void *
+noted_once(uint32_t before, void *block, size_t bytes, struct shim_place place) {
+  return before == shim_blocks_noted ? noted(block, bytes, place) : block;
+}
+
+SHIM_EXPORT void *malloc(size_t bytes) {
+  if (IS_OFF)
+    return shim_next.malloc(bytes);
+  return noted(shim_next.malloc(bytes), bytes, SHIM_HERE);
+}
+
+SHIM_EXPORT void *calloc(size_t count, size_t bytes) {
+  if (IS_OFF)
+    return shim_next.calloc(count, bytes);
+  return noted(shim_next.calloc(count, bytes), count * bytes, SHIM_HERE);
+}
+
+static void take_off(void *block) {
+  struct shim_thread *thread = shim_enter();
+
+  if (!thread)
+    return;
+  shim_block_free(thread, REGION_MALLOC, block);
+  shim_leave(thread);
+}
+
+static inline __attribute__((always_inline)) void give_back(void *block) {
+  if (SHIM_UNLIKELY(!block || shim_arena_owns(block)))
+    return;
+  if (shim_config.alloc == SHIM_EVERY ||
+      (shim_config.alloc == SHIM_SAMPLED && shim_maybe_known(REGION_MALLOC, block)))
+    take_off(block);
+  shim_next.free(block);
+}
+
+SHIM_EXPORT void free(void *block) {
+  give_back(block);
+}
+
+/* Gone from glibc's headers in 2.26, still called by older programs. */
+SHIM_EXPORT void cfree(void *block);
+SHIM_EXPORT void cfree(void *block) {
+  give_back(block);
+}
+
+/* Only the block's contents can be carried over from the arena. */
+static void *resize_arena_block(void *block, size_t bytes) {
+  size_t known;
+  void *moved = shim_next.malloc(bytes);
+
+  memcpy(&known, (uint8_t *)block - sizeof(known), sizeof(known));
+  if (moved)
+    memcpy(moved, block, known < bytes ? known : bytes);
+  return moved;
+}
+
+static uint64_t take_for_resize(void *block) {
+  struct shim_thread *thread = block ? shim_enter() : NULL;
+  uint64_t word;
+
+  if (!thread)
+    return 0;
+  word = shim_block_take(REGION_MALLOC, block);
+  shim_leave(thread);
+  return word;
+}
+
+/* `word` was taken out for a block that is now `moved`, or gone when that is NULL. */
+static void settle_resize(void *block, uint64_t word, bool is_gone) {
+  struct shim_thread *thread = shim_enter();
+
+  if (!thread)
+    return;
+  if (is_gone)
+    shim_block_taken_free(thread, REGION_MALLOC, block, word);
+  else
+    shim_block_put_back(REGION_MALLOC, block, word);
+  shim_leave(thread);
+}
+
+static inline __attribute__((always_inline)) void *resize(void *block, size_t bytes,
+                                                          struct shim_place place) {
+  if (SHIM_UNLIKELY(shim_arena_owns(block)))
+    return noted(resize_arena_block(block, bytes), bytes, place);
+
+  uint64_t word = take_for_resize(block);
+  uint32_t before = shim_blocks_noted;
+  void *moved = shim_next.realloc(block, bytes);
+  if (word)
+    settle_resize(block, word, moved || !bytes);
+  return noted_once(before, moved, bytes, place);
+}
+
+SHIM_EXPORT void *realloc(void *block, size_t bytes) {
+  if (IS_OFF && !SHIM_UNLIKELY(shim_arena_owns(block)))
+    return shim_next.realloc(block, bytes);
+  return resize(block, bytes, SHIM_HERE);
+}
+
+/* libc's own calls realloc, so nothing else is needed behind it. */
+SHIM_EXPORT void *reallocarray(void *block, size_t count, size_t bytes) {
+  size_t product;
+
+  if (__builtin_mul_overflow(count, bytes, &product)) {
+    errno = ENOMEM;
+    return NULL;
+  }
+  if (IS_OFF && !SHIM_UNLIKELY(shim_arena_owns(block)))
+    return shim_next.realloc(block, product);
+  return resize(block, product, SHIM_HERE);
+}
+
+SHIM_EXPORT int posix_memalign(void **block, size_t alignment, size_t bytes) {
+  uint32_t before = shim_blocks_noted;
+  int error = shim_next.posix_memalign(block, alignment, bytes);
+
+  if (!IS_OFF && !error)
+    noted_once(before, *block, bytes, SHIM_HERE);
+  return error;
+}
+
+SHIM_EXPORT void *aligned_alloc(size_t alignment, size_t bytes) {
+  uint32_t before = shim_blocks_noted;
+  void *block = shim_next.aligned_alloc(alignment, bytes);
+
+  return IS_OFF ? block : noted_once(before, block, bytes, SHIM_HERE);
+}
+
+SHIM_EXPORT void *memalign(size_t alignment, size_t bytes) {
+  uint32_t before = shim_blocks_noted;
+  void *block = shim_next.memalign(alignment, bytes);
+
+  return IS_OFF ? block : noted_once(before, block, bytes, SHIM_HERE);
+}
+
+SHIM_EXPORT void *valloc(size_t bytes) {
+  uint32_t before = shim_blocks_noted;
+  void *block = shim_next.valloc(bytes);
+
+  return IS_OFF ? block : noted_once(before, block, bytes, SHIM_HERE);
+}
+
+SHIM_EXPORT void *pvalloc(size_t bytes) {
+  uint32_t before = shim_blocks_noted;
+  void *block = shim_next.pvalloc(bytes);
+
+  return IS_OFF ? block : noted_once(before, block, bytes, SHIM_HERE);
+}
