@@ -28,6 +28,7 @@
 #define REGION_CODES_MAX (64u * 1024)
 #define REGION_TEXT_BYTES (32u * 1024 * 1024)
 #define REGION_EVENTS_MAX (16u * 1024) /* a power of two */
+#define REGION_STRIPES 64u             /* a power of two */
 
 /* What a site counts. */
 enum region_kind {
@@ -120,12 +121,12 @@ struct region_site {
   uint16_t python_count;
   uint8_t native_end; /* enum walk_end of bpf/ragprof.h */
   uint8_t python_end;
-  uint16_t pad;
-  uint32_t generation; /* of the modules, when the stack was taken */
+  uint16_t wait_reason; /* of a call: enum wait_reason, as the descriptor told */
+  uint32_t generation;  /* of the modules, when the stack was taken */
   uint64_t pad2[4];
 
   /* A heap kind: blocks and bytes. A call: count, total ns, then errors and bytes; peak_bytes is
-   * the longest, in ns. CPU: `allocations` counts samples. */
+   * the longest, in ns. CPU: samples, and the timer periods that they stand for. */
   uint64_t allocations;
   uint64_t allocated_bytes;
   uint64_t frees;
@@ -249,6 +250,10 @@ struct region {
   struct region_mallinfo mallinfo;
 
   struct region_call_total calls[REGION_CALL_COUNT];
+  /* Calls of REGION_CALL_MUTEX_LOCK + i that did not have to wait: they are not in calls[], and
+   * were not timed. Threads share out the stripes, so that locking one mutex each stays free of
+   * contention. */
+  uint64_t quick[REGION_STRIPES][8] __attribute__((aligned(64)));
   struct region_module modules[REGION_MODULES_MAX];
   struct region_code codes[REGION_CODES_MAX];
   struct region_event events[REGION_EVENTS_MAX] __attribute__((aligned(64)));

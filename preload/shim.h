@@ -59,24 +59,29 @@ struct shim_stack {
 struct shim_walk;   /* unwind.c: the stack walked last, and rows */
 struct shim_python; /* python.c */
 
+/* cpu.c: the timer of a thread. */
+struct shim_cpu {
+  uint32_t slot;     /* plus 1, in the table of timers; 0: none is armed */
+  uint64_t first_ns; /* of the thread's CPU time: when the timer expires first */
+  uint64_t periods;  /* that were sampled */
+  uint64_t routine;  /* where the thread began, as given to pthread_create; 0: not known */
+};
+
 struct shim_thread {
   struct shim_thread *next; /* all of them; or the free ones */
   uint32_t tid;
   bool in_handler;   /* the signal handler runs on top of whatever else the thread does */
   uint64_t start_ns; /* CLOCK_MONOTONIC */
   struct shim_thread *next_of_all;
-  bool drawn[2];           /* shim_countdown of REGION_MALLOC and REGION_PYTHON holds a distance */
-  uint32_t events;         /* of this thread: what is done now and then goes by it */
-  uint64_t random;         /* xorshift64 */
-  int64_t live_delta;      /* not yet added to region.live_bytes */
-  struct shim_stack stack; /* scratch of hooks */
+  uint32_t events;                 /* of this thread: what is done now and then goes by it */
+  uint64_t random;                 /* xorshift64 */
+  int64_t live_delta;              /* not yet added to region.live_bytes */
+  struct shim_stack stack;         /* scratch of hooks */
   struct shim_stack handler_stack; /* scratch of the signal handler */
   struct shim_walk *walk;
   struct shim_walk *handler_walk;
   struct shim_python *python;
-  void *timer; /* cpu.c: timer_t of this thread, when has_timer */
-  bool has_timer;
-  uint64_t handled; /* times that our signal handler ran here: tells whose EINTR it was */
+  struct shim_cpu cpu;
 };
 
 /* Enters the shim for the calling thread: its record, or NULL when the shim is not ready, does not

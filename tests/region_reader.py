@@ -21,6 +21,8 @@ CODES_MAX = 64 * 1024
 TEXT_BYTES = 32 * 1024 * 1024
 EVENTS_MAX = 16 * 1024
 BUCKETS = 248
+STRIPES = 64
+QUICK_FIRST = 16  # the call that column 0 of quick[] counts: pthread_mutex_lock
 KINDS = ["malloc", "python", "map", "break", "cpu"]
 CALLS = (
     "read write pread pwrite send recv sendfile connect accept poll select epoll_wait open close"
@@ -41,7 +43,7 @@ CallTotal = structure("CallTotal", [
 ])
 Site = structure("Site", [
     ("hash", u64), ("state", u32), ("kind", u32), ("word_first", u32), ("native_count", u16),
-    ("python_count", u16), ("native_end", u8), ("python_end", u8), ("pad", u16),
+    ("python_count", u16), ("native_end", u8), ("python_end", u8), ("wait_reason", u16),
     ("generation", u32), ("pad2", u64 * 4), ("allocations", u64), ("allocated_bytes", u64),
     ("frees", u64), ("freed_bytes", u64), ("peak_bytes", u64), ("samples", u64), ("pad3", u64 * 2),
 ])
@@ -72,7 +74,11 @@ HEAD = [
     ("peak_bytes", ctypes.c_int64), ("shim_bytes", u64),
 ] + [(name, u64) for name in LOST] + [
     ("asked", u32), ("answered", u32), ("mallinfo", Mallinfo), ("calls", CallTotal * len(CALLS)),
-    ("modules", Module * MODULES_MAX), ("codes", Code * CODES_MAX),
+]
+# quick[] begins on a cache line.
+HEAD.append(("gap", u8 * (-ctypes.sizeof(structure("Before", HEAD)) % 64)))
+HEAD += [
+    ("quick", u64 * 8 * STRIPES), ("modules", Module * MODULES_MAX), ("codes", Code * CODES_MAX),
 ]
 Head = structure("Head", HEAD)
 
@@ -147,10 +153,12 @@ class Region:
             " peak_bytes shim_bytes event_count").split()}
         row.update(file=os.path.basename(self.path), name=head.name.decode("utf-8", "replace"),
                    kinds=self.kinds(), lost={name: getattr(head, name) for name in LOST})
+        quick = dict(zip(CALLS[QUICK_FIRST:], map(sum, zip(*head.quick))))
         row["calls"] = {
-            name: {key: getattr(head.calls[index], key)
-                   for key in ("count", "errors", "bytes", "total_ns", "max_ns")}
-            for index, name in enumerate(CALLS) if head.calls[index].count
+            name: dict({key: getattr(head.calls[index], key)
+                        for key in ("count", "errors", "bytes", "total_ns", "max_ns")},
+                       quick=quick.get(name, 0))
+            for index, name in enumerate(CALLS) if head.calls[index].count or quick.get(name)
         }
         if with_sites:
             row["sites"] = list(self.site_rows())
