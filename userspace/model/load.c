@@ -8,7 +8,10 @@
 
 #include "base/error.h"
 
-#define TIME_NS_MAX (1ull << 53) /* what a reader lets through */
+/* Spans of heap points once they are thinned: from 0.13 s to all the time that a reader lets
+ * through. */
+#define SPAN_BITS_MIN 27
+#define SPAN_BITS_MAX 54
 
 int loader_init(struct loader *loader) {
   *loader = (struct loader){.strings = strtab_new(), .heap_points_max = PROFILE_HEAP_POINTS_MAX};
@@ -230,7 +233,7 @@ static int on_heap_site(void *context, uint32_t id, const struct trace_heap_site
   return error ? error : push(&loader->heap_sites, &entry, sizeof(entry));
 }
 
-/* Keeps of each site the last point in each span of the resolution. */
+/* Keeps of each site the last point in each span. */
 static void thin_heap_points(struct loader *loader) {
   struct loader_heap_site *sites = (struct loader_heap_site *)loader->heap_sites.data;
   struct loader_heap_point *points = (struct loader_heap_point *)loader->heap_points.data;
@@ -239,9 +242,9 @@ static void thin_heap_points(struct loader *loader) {
     sites[i].point_count = 0;
   for (size_t i = 0; i < count; i++) {
     struct loader_heap_site *site = &sites[points[i].site];
-    uint64_t span = points[i].point.time_ns / loader->heap_resolution_ns;
+    uint64_t span = points[i].point.time_ns >> loader->heap_span_bits;
     if (site->point_count &&
-        points[site->last_point].point.time_ns / loader->heap_resolution_ns == span) {
+        points[site->last_point].point.time_ns >> loader->heap_span_bits == span) {
       points[site->last_point] = points[i];
       continue;
     }
@@ -252,12 +255,11 @@ static void thin_heap_points(struct loader *loader) {
   loader->heap_points.length = kept * sizeof(*points);
 }
 
-/* Doubles the resolution until half of the room is free. More sites than room stay as they are. */
+/* Doubles the spans until half of the room is free. More sites than room stay as they are. */
 static void make_heap_room(struct loader *loader) {
   size_t bytes_max = loader->heap_points_max / 2 * sizeof(struct loader_heap_point);
-  while (loader->heap_points.length > bytes_max && loader->heap_resolution_ns <= TIME_NS_MAX) {
-    loader->heap_resolution_ns =
-        loader->heap_resolution_ns ? loader->heap_resolution_ns * 2 : 1ull << 27;
+  while (loader->heap_points.length > bytes_max && loader->heap_span_bits < SPAN_BITS_MAX) {
+    loader->heap_span_bits = loader->heap_span_bits ? loader->heap_span_bits + 1 : SPAN_BITS_MIN;
     thin_heap_points(loader);
   }
   while (loader->heap_points.length > bytes_max) {
@@ -281,8 +283,8 @@ static int on_heap(void *context, const struct trace_heap *heap) {
   if (site->point_count) {
     struct loader_heap_point *last =
         (struct loader_heap_point *)loader->heap_points.data + site->last_point;
-    uint64_t span_ns = loader->heap_resolution_ns ? loader->heap_resolution_ns : 1;
-    if (last->point.time_ns / span_ns == heap->time_ns / span_ns) {
+    unsigned bits = loader->heap_span_bits;
+    if (last->point.time_ns >> bits == heap->time_ns >> bits) {
       *last = entry;
       return 0;
     }

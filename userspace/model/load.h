@@ -47,18 +47,18 @@ struct loader {
   struct hash symbol_of_place; /* frame << 32 | depth → index */
   struct buf processes;        /* struct profile_process */
   struct hash process_of_pid;
-  struct buf threads;          /* struct profile_thread */
-  struct buf samples;          /* struct profile_sample with a trace node */
-  struct buf waits;            /* struct profile_wait with a trace node */
-  struct buf heap_sites;       /* struct loader_heap_site */
-  struct buf heap_points;      /* struct loader_heap_point, a site's in order of time */
-  size_t heap_points_max;      /* thinned from there on */
-  uint64_t heap_resolution_ns; /* 0: not thinned */
-  struct buf memory_points;    /* struct profile_memory_point */
-  struct buf calls;            /* struct profile_call */
-  struct hash call_of_name;    /* of process and name → index */
-  struct buf slow_calls;       /* struct profile_slow_call with a trace node */
-  struct buf facts;            /* struct profile_fact */
+  struct buf threads;       /* struct profile_thread */
+  struct buf samples;       /* struct profile_sample with a trace node */
+  struct buf waits;         /* struct profile_wait with a trace node */
+  struct buf heap_sites;    /* struct loader_heap_site */
+  struct buf heap_points;   /* struct loader_heap_point, a site's in order of time */
+  size_t heap_points_max;   /* thinned from there on */
+  unsigned heap_span_bits;  /* of each site, one point in each 2^bits ns is kept */
+  struct buf memory_points; /* struct profile_memory_point */
+  struct buf calls;         /* struct profile_call */
+  struct hash call_of_name; /* of process and name → index */
+  struct buf slow_calls;    /* struct profile_slow_call with a trace node */
+  struct buf facts;         /* struct profile_fact */
   struct hash fact_of_name;
   struct buf counters; /* struct profile_counter */
   struct hash counter_of_name;

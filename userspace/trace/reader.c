@@ -90,17 +90,17 @@ static ssize_t source_read(struct source *source, uint8_t *to, size_t bytes) {
 
 /* ---- Records --------------------------------------------------------------------------------- */
 
-/* Most numbers are small, and a trace has millions. */
+/* A trace has millions of numbers: all but malformed ones, and those of ten bytes, are read here.
+ */
 static inline uint64_t read_u64(struct cursor *cursor) {
-  size_t left = cursor_left(cursor);
-  const uint8_t *at = cursor->at;
-  if (!cursor->failed && left >= 1 && at[0] < 0x80) {
-    cursor->at += 1;
-    return at[0];
-  }
-  if (!cursor->failed && left >= 2 && at[1] < 0x80) {
-    cursor->at += 2;
-    return (at[0] & 0x7f) | (uint64_t)at[1] << 7;
+  const uint8_t *at = cursor->at, *end = cursor->failed ? at : cursor->end;
+  uint64_t value = 0;
+  for (unsigned shift = 0; shift < 63 && at < end; shift += 7) {
+    value |= (uint64_t)(*at & 0x7f) << shift;
+    if (*at++ < 0x80) {
+      cursor->at = at;
+      return value;
+    }
   }
   return cursor_varint(cursor);
 }
