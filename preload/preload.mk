@@ -26,7 +26,7 @@ $(B)/shim/%.o: %.c
 	$(call Q,cc,$<)$(CC) $(SHIM_FLAGS) $(WARNINGS) -MMD -MP -c -o $@ $<
 
 # Unit tests link the parts of the shim that define no hooked name, built as the rest is.
-SHIM_TESTED := $(filter-out $(addprefix preload/,hooks.c operators.c maps.c real.c init.c calls.c calls_%.c \
+SHIM_TESTED := $(filter-out $(addprefix preload/,hooks.c operators.c maps.c loader.c mallinfo.c real.c init.c calls.c calls_%.c \
   signals.c),$(SHIM_SOURCES))
 SHIM_TEST_LIBRARY := $(B)/libragprof_shim_test.a
 SHIM_TESTS := $(filter $(B)/tests/unit/shim_%,$(UNIT_TESTS))

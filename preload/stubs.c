@@ -44,4 +44,3 @@ WEAK void shim_iteration_closed(int fd) {
   (void)fd;
 }
 WEAK bool shim_iteration_wants_reads;
-WEAK void shim_answer(void) {}
