@@ -10,48 +10,57 @@
 #include "alloc.h"
 #include "hooks.h"
 
+#define ALWAYS_INLINE inline __attribute__((always_inline))
+#define NOINLINE __attribute__((noinline))
+#define HOOK_FRAME __builtin_frame_address(0)
 #define IS_OFF SHIM_UNLIKELY(shim_config.alloc == SHIM_OFF)
 
-static __attribute__((noinline)) void enter_new(void *block, size_t bytes,
-                                                struct shim_place place) {
+/* What SHIM_HERE is in the hook whose frame that is: read only once it is needed. */
+static struct shim_place caller_of(const uint64_t *frame) {
+  return (struct shim_place){.ip = frame[1], .sp = (uint64_t)(frame + 2), .bp = frame[0]};
+}
+
+static NOINLINE void enter_new(void *block, size_t bytes, const void *frame) {
   struct shim_thread *thread = shim_enter();
 
   if (!thread)
     return;
-  shim_block_new(thread, REGION_MALLOC, block, bytes, place);
+  shim_block_new(thread, REGION_MALLOC, block, bytes, caller_of(frame));
   shim_leave(thread);
 }
 
 /* Counts a block that was just handed out; NULL: nothing was. */
-static inline __attribute__((always_inline)) void *noted(void *block, size_t bytes,
-                                                         struct shim_place place) {
+static ALWAYS_INLINE void *noted(void *block, size_t bytes, const void *frame) {
   if (SHIM_UNLIKELY(!block))
     return block;
   shim_blocks_noted++;
   if (shim_config.alloc != SHIM_SAMPLED || !shim_passed_over(REGION_MALLOC, bytes))
-    enter_new(block, bytes, place);
+    enter_new(block, bytes, frame);
   return block;
 }
 
 /* The same unless the function behind called another hook for it. */
-static inline __attribute__((always_inline)) void *
-noted_once(uint32_t before, void *block, size_t bytes, struct shim_place place) {
-  return before == shim_blocks_noted ? noted(block, bytes, place) : block;
+static ALWAYS_INLINE void *noted_once(uint32_t before, void *block, size_t bytes,
+                                      const void *frame) {
+  return before == shim_blocks_noted ? noted(block, bytes, frame) : block;
+}
+
+/* A function of its own, so that nothing is saved for it where all is passed through. */
+static NOINLINE void *counted_malloc(size_t bytes) {
+  return noted(shim_next.malloc(bytes), bytes, HOOK_FRAME);
 }
 
 SHIM_EXPORT void *malloc(size_t bytes) {
-  if (IS_OFF)
-    return shim_next.malloc(bytes);
-  return noted(shim_next.malloc(bytes), bytes, SHIM_HERE);
+  return IS_OFF ? shim_next.malloc(bytes) : counted_malloc(bytes);
 }
 
 SHIM_EXPORT void *calloc(size_t count, size_t bytes) {
   if (IS_OFF)
     return shim_next.calloc(count, bytes);
-  return noted(shim_next.calloc(count, bytes), count * bytes, SHIM_HERE);
+  return noted(shim_next.calloc(count, bytes), count * bytes, HOOK_FRAME);
 }
 
-static void take_off(void *block) {
+static NOINLINE void take_off(void *block) {
   struct shim_thread *thread = shim_enter();
 
   if (!thread)
@@ -60,7 +69,7 @@ static void take_off(void *block) {
   shim_leave(thread);
 }
 
-static inline __attribute__((always_inline)) void give_back(void *block) {
+static ALWAYS_INLINE void give_back(void *block) {
   if (SHIM_UNLIKELY(!block || shim_arena_owns(block)))
     return;
   if (shim_config.alloc == SHIM_EVERY ||
@@ -114,23 +123,22 @@ static void settle_resize(void *block, uint64_t word, bool is_gone) {
   shim_leave(thread);
 }
 
-static inline __attribute__((always_inline)) void *resize(void *block, size_t bytes,
-                                                          struct shim_place place) {
+static ALWAYS_INLINE void *resize(void *block, size_t bytes, const void *frame) {
   if (SHIM_UNLIKELY(shim_arena_owns(block)))
-    return noted(resize_arena_block(block, bytes), bytes, place);
+    return noted(resize_arena_block(block, bytes), bytes, frame);
 
   uint64_t word = take_for_resize(block);
   uint32_t before = shim_blocks_noted;
   void *moved = shim_next.realloc(block, bytes);
   if (word)
     settle_resize(block, word, moved || !bytes);
-  return noted_once(before, moved, bytes, place);
+  return noted_once(before, moved, bytes, frame);
 }
 
 SHIM_EXPORT void *realloc(void *block, size_t bytes) {
   if (IS_OFF && !SHIM_UNLIKELY(shim_arena_owns(block)))
     return shim_next.realloc(block, bytes);
-  return resize(block, bytes, SHIM_HERE);
+  return resize(block, bytes, HOOK_FRAME);
 }
 
 /* libc's own calls realloc, so nothing else is needed behind it. */
@@ -143,7 +151,7 @@ SHIM_EXPORT void *reallocarray(void *block, size_t count, size_t bytes) {
   }
   if (IS_OFF && !SHIM_UNLIKELY(shim_arena_owns(block)))
     return shim_next.realloc(block, product);
-  return resize(block, product, SHIM_HERE);
+  return resize(block, product, HOOK_FRAME);
 }
 
 SHIM_EXPORT int posix_memalign(void **block, size_t alignment, size_t bytes) {
@@ -151,7 +159,7 @@ SHIM_EXPORT int posix_memalign(void **block, size_t alignment, size_t bytes) {
   int error = shim_next.posix_memalign(block, alignment, bytes);
 
   if (!IS_OFF && !error)
-    noted_once(before, *block, bytes, SHIM_HERE);
+    noted_once(before, *block, bytes, HOOK_FRAME);
   return error;
 }
 
@@ -159,26 +167,26 @@ SHIM_EXPORT void *aligned_alloc(size_t alignment, size_t bytes) {
   uint32_t before = shim_blocks_noted;
   void *block = shim_next.aligned_alloc(alignment, bytes);
 
-  return IS_OFF ? block : noted_once(before, block, bytes, SHIM_HERE);
+  return IS_OFF ? block : noted_once(before, block, bytes, HOOK_FRAME);
 }
 
 SHIM_EXPORT void *memalign(size_t alignment, size_t bytes) {
   uint32_t before = shim_blocks_noted;
   void *block = shim_next.memalign(alignment, bytes);
 
-  return IS_OFF ? block : noted_once(before, block, bytes, SHIM_HERE);
+  return IS_OFF ? block : noted_once(before, block, bytes, HOOK_FRAME);
 }
 
 SHIM_EXPORT void *valloc(size_t bytes) {
   uint32_t before = shim_blocks_noted;
   void *block = shim_next.valloc(bytes);
 
-  return IS_OFF ? block : noted_once(before, block, bytes, SHIM_HERE);
+  return IS_OFF ? block : noted_once(before, block, bytes, HOOK_FRAME);
 }
 
 SHIM_EXPORT void *pvalloc(size_t bytes) {
   uint32_t before = shim_blocks_noted;
   void *block = shim_next.pvalloc(bytes);
 
-  return IS_OFF ? block : noted_once(before, block, bytes, SHIM_HERE);
+  return IS_OFF ? block : noted_once(before, block, bytes, HOOK_FRAME);
 }

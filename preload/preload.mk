@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # The shim, libragprof.so, which is preloaded into targets: links libc only, exports only what it
-# hooks. Its hooks need frame pointers: stacks are walked from theirs.
+# hooks.
 
 SHIM := $(B)/libragprof.so
 SHIM_SOURCES := $(wildcard preload/*.c)
-SHIM_FLAGS := -O2 -g -fPIC -fvisibility=hidden -fno-omit-frame-pointer -fno-stack-protector \
+SHIM_FLAGS := -O2 -g -fPIC -fvisibility=hidden -fno-stack-protector \
   -fexceptions -ftls-model=initial-exec -Ipreload -Iuserspace -Ibpf -D_GNU_SOURCE
 SHIM_FLAGS += $(if $(filter x86_64,$(ARCH)),-fcf-protection)
 SHIM_LDFLAGS := -shared -Wl,-z,relro,-z,now,-z,noexecstack,-z,nodelete -Wl,--no-undefined
