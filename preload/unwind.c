@@ -1,0 +1,391 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Walks the native stack of the calling thread by rows. A walk is remembered: the next one steps
+ * until it meets a frame of it, and then only looks whether what it read farther out still stands
+ * there. Never faults: what is not surely the thread's own stack is asked for before it is read. */
+#include <string.h>
+#include <ucontext.h>
+
+#include "unwind.h"
+#include "unwind_row.h"
+
+/* How far below its end the main thread's stack is taken for granted: the kernel maps nothing in at
+ * least 128 MiB there (MIN_GAP of arch/x86/mm/mmap.c). */
+#define MAIN_STACK_BYTES (64ull << 20)
+
+/* How much of a stack is asked for, page by page, to prove it one piece. */
+#define PROBE_BYTES_MAX (64ull << 20)
+
+extern void *__libc_stack_end; /* of the dynamic linker: where the main thread began */
+
+/* A frame: what its step needs, and where it found its caller. */
+struct frame {
+  uint64_t pc; /* to look up: a return address less one */
+  uint64_t sp;
+  uint64_t bp;
+  uint64_t ra_at; /* the caller's return address; 0: has to be stepped anew */
+  uint64_t bp_at; /* the caller's rbp; 0: it is this one */
+  uint64_t hash;  /* of the pcs from the root to here */
+};
+
+struct shim_walk {
+  uint64_t start_ns; /* the thread that it is of, among those that used this memory */
+  uint32_t epoch;    /* shim_rows_epoch that the frames were found under */
+  uint32_t count;
+  uint32_t end;       /* enum walk_end of the last walk */
+  uint32_t put_count; /* words[] of the stack still holds that many frames of the last walk */
+  uint64_t low;       /* the thread's own stack, as far as it is known to be there */
+  uint64_t high;
+  uint64_t hole;                          /* a page below that is not */
+  bool is_foreign;                        /* the walk began on another stack */
+  uint64_t general[16];                   /* registers by DWARF number, of a frame that is_exact */
+  struct frame frames[NATIVE_FRAMES_MAX]; /* of the last walk, from the root */
+  struct frame fresh[NATIVE_FRAMES_MAX];  /* of this one, from the leaf */
+};
+
+/* Where a walk stands. */
+struct stand {
+  uint64_t ip;
+  uint64_t sp;
+  uint64_t bp;
+  bool is_return; /* ip is a return address: the call lies before it */
+  bool is_exact;  /* all registers are known */
+};
+
+/* ---- reading the stack ---- */
+
+/* Whether all pages of [from, to) can be read. Leaves the last page that cannot be in *hole. */
+static bool is_whole(uint64_t from, uint64_t to, uint64_t *hole) {
+  if (to - from > PROBE_BYTES_MAX) {
+    *hole = from;
+    return false;
+  }
+  for (uint64_t page = to & ~(SHIM_PAGE_BYTES - 1); page + SHIM_PAGE_BYTES > from;
+       page -= SHIM_PAGE_BYTES)
+    if (!shim_is_readable(page)) {
+      *hole = page;
+      return false;
+    }
+  return true;
+}
+
+/* Finds the thread's own stack around sp: the main thread's by where it began, another thread's
+ * below its thread control block, which glibc puts at the stack's upper end. Any other stack (of a
+ * coroutine, of a signal handler) is foreign. */
+static void find_stack(struct shim_walk *walk, uint64_t sp) {
+  uint64_t block = (uint64_t)__builtin_thread_pointer() & ~7ull;
+  uint64_t main_end = (uint64_t)__libc_stack_end & ~7ull;
+
+  walk->is_foreign = false;
+  if (sp >= walk->low && sp < walk->high)
+    return;
+  if (sp < main_end && main_end - sp <= MAIN_STACK_BYTES && (block < sp || block >= main_end)) {
+    walk->low = main_end - MAIN_STACK_BYTES;
+    walk->high = main_end;
+    return;
+  }
+  uint64_t low = sp & ~(SHIM_PAGE_BYTES - 1), known = walk->high == block ? walk->low : block;
+  if (sp < block && low > walk->hole && is_whole(low, known, &walk->hole)) {
+    walk->low = low;
+    walk->high = block;
+    return;
+  }
+  walk->is_foreign = true;
+}
+
+static bool load(const struct shim_walk *walk, uint64_t address, uint64_t *value) {
+  bool is_own = address - walk->low < walk->high - walk->low;
+
+  if (address & 7 || (SHIM_UNLIKELY(!is_own) && !shim_is_readable(address)))
+    return false;
+  *value = *(const uint64_t *)address;
+  return true;
+}
+
+/* Whether a word can be looked at again without asking. */
+static bool is_lasting(const struct shim_walk *walk, uint64_t address) {
+  return address - walk->low < walk->high - walk->low;
+}
+
+/* ---- steps ----
+ *
+ * Each returns WALK_NONE after a step to the caller, else why there was none. */
+
+static enum walk_end leave(const struct shim_walk *walk, struct stand *at, struct frame *frame,
+                           struct row_slots slots, uint64_t cfa, bool is_plain) {
+  uint64_t ra, bp = at->bp;
+
+  if (!load(walk, slots.ra_address, &ra))
+    return WALK_BAD_READ;
+  if (slots.bp_address && !load(walk, slots.bp_address, &bp)) {
+    if (slots.bp_address != at->bp)
+      return WALK_BAD_READ;
+    bp = at->bp; /* GCC's rule for realigned frames: rbp was popped already, and is the caller's */
+    is_plain = false;
+  }
+  if (is_plain && is_lasting(walk, slots.ra_address) &&
+      (!slots.bp_address || is_lasting(walk, slots.bp_address))) {
+    frame->ra_at = slots.ra_address;
+    frame->bp_at = slots.bp_address;
+  }
+  *at = (struct stand){.ip = ra, .sp = cfa, .bp = bp, .is_return = true};
+  return WALK_NONE;
+}
+
+/* Without CFI: code that keeps frame pointers. */
+static enum walk_end chain(const struct shim_walk *walk, struct stand *at, struct frame *frame,
+                           enum walk_end why) {
+  uint64_t bp = at->bp;
+
+  if (bp < at->sp || bp > SHIM_ADDRESS_MAX ||
+      leave(walk, at, frame, row_chain_slots(bp), bp + 16, true) != WALK_NONE)
+    return why;
+  return at->ip ? WALK_NONE : why;
+}
+
+/* The registers of what a signal interrupted, in the order of the kernel's struct sigcontext, as
+ * DWARF numbers. */
+static const uint8_t context_order[] = {8, 9, 10, 11, 12, 13, 14, 15, 5, 4, 6, 3, 1, 0, 2};
+#define CONTEXT_KNOWN (sizeof(context_order) / sizeof(context_order[0]))
+
+static enum walk_end interrupted(struct shim_walk *walk, struct stand *at, uint64_t context) {
+  uint64_t words[CONTEXT_KNOWN + 2]; /* then rsp and rip */
+
+  for (size_t i = 0; i < CONTEXT_KNOWN + 2; i++)
+    if (!load(walk, context + CONTEXT_REGISTERS + 8 * i, &words[i]))
+      return WALK_BAD_READ;
+  for (size_t i = 0; i < CONTEXT_KNOWN; i++)
+    walk->general[context_order[i]] = words[i];
+  *at = (struct stand){
+      .ip = words[CONTEXT_KNOWN + 1],
+      .sp = words[CONTEXT_KNOWN],
+      .bp = words[(CONTEXT_BP - CONTEXT_REGISTERS) / 8],
+      .is_exact = true,
+  };
+  find_stack(walk, at->sp);
+  return WALK_NONE;
+}
+
+/* glibc ends the CFI of clone, clone3 and vfork at their system call: the return address is on top
+ * of the stack. */
+static bool is_after_syscall(uint64_t ip) {
+  const uint8_t *code = (const uint8_t *)ip;
+  return code[-2] == 0x0f && code[-1] == 0x05;
+}
+
+static enum walk_end step_by_row(struct shim_walk *walk, struct stand *at, struct frame *frame,
+                                 struct unwind_row row) {
+  struct row_cfa cfa;
+  uint64_t loaded;
+  bool is_plain = false;
+
+  switch (row_cfa(row, frame->pc, at->sp, at->bp, &cfa)) {
+  case ROW_CFA_READY:
+    if (!row_cfa_plausible(cfa.value, at->sp))
+      return WALK_BAD_READ;
+    is_plain = true;
+    break;
+  case ROW_CFA_REGISTER:
+    if (!at->is_exact)
+      return WALK_NO_RULE;
+    cfa.value = walk->general[cfa.value & 15];
+    break;
+  case ROW_CFA_LOAD_INDEXED:
+    if (!at->is_exact)
+      return WALK_NO_RULE;
+    cfa.value += 8 * walk->general[cfa.index & 15];
+    /* fall through */
+  case ROW_CFA_LOAD:
+    if (!load(walk, cfa.value, &loaded))
+      return WALK_BAD_READ;
+    cfa.value = loaded;
+    break;
+  case ROW_CFA_CONTEXT:
+    return interrupted(walk, at, cfa.value);
+  case ROW_CFA_ROOT:
+    return WALK_ROOT;
+  default:
+    return chain(walk, at, frame, WALK_NO_RULE);
+  }
+  cfa.value += (uint64_t)cfa.addend;
+  return leave(walk, at, frame, row_slots(row, cfa.value, at->bp), cfa.value, is_plain);
+}
+
+static enum walk_end step(struct shim_walk *walk, struct stand *at, struct frame *frame) {
+  struct unwind_row row;
+
+  if (!shim_row(frame->pc, &row))
+    return chain(walk, at, frame, WALK_NO_MAPPING);
+  if (row.type == ROW_INVALID && at->is_exact && is_after_syscall(at->ip))
+    row = (struct unwind_row){.type = ROW_RSP, .cfa = 1, .rbp = ROW_RBP_SAME};
+  return step_by_row(walk, at, frame, row);
+}
+
+/* ---- what was remembered ---- */
+
+/* The step from a frame depends on its pc, sp and rbp and on the words that it reads. So where
+ * frames[from] is as it was, its caller is, if those words are; and so on towards the root. Returns
+ * the frame whose caller is not known by that; UINT32_MAX when all of them hold. */
+static uint32_t first_changed(const struct shim_walk *walk, uint32_t from) {
+  for (uint32_t i = from; i > 0; i--) {
+    const struct frame *frame = &walk->frames[i], *caller = frame - 1;
+    if (!frame->ra_at || *(const uint64_t *)frame->ra_at - 1 != caller->pc ||
+        (frame->bp_at && *(const uint64_t *)frame->bp_at != caller->bp))
+      return i;
+  }
+  const uint64_t *outside = (const uint64_t *)walk->frames[0].ra_at; /* a return address of 0 */
+  return walk->end == WALK_ROOT && (!outside || !*outside) ? UINT32_MAX : 0;
+}
+
+/* Goes on from the saved frames where the walk met one of them: `saved` of them, from the root, may
+ * still hold, the last one does. Returns whether they all do; else takes over those that do, and
+ * stands where the first one has to be stepped anew. */
+static bool go_on(struct shim_walk *walk, struct stand *at, uint32_t *saved, uint32_t *fresh) {
+  uint32_t top = *saved - 1, changed = first_changed(walk, top);
+
+  if (changed == UINT32_MAX)
+    return *fresh + *saved <= NATIVE_FRAMES_MAX;
+  if (*fresh + (top - changed) >= NATIVE_FRAMES_MAX)
+    return false;
+  for (uint32_t i = top; i > changed; i--)
+    walk->fresh[(*fresh)++] = walk->frames[i];
+  if (changed < top) {
+    const struct frame *frame = &walk->frames[changed];
+    *at = (struct stand){.ip = frame->pc + 1, .sp = frame->sp, .bp = frame->bp, .is_return = true};
+  }
+  *saved = changed;
+  return false;
+}
+
+/* Puts the new frames upon the saved ones. */
+static void remember(struct shim_walk *walk, uint32_t saved, uint32_t fresh) {
+  uint64_t hash = saved ? walk->frames[saved - 1].hash : 0;
+
+  walk->count = saved; /* a handler of the target may jump away from here */
+  __atomic_signal_fence(__ATOMIC_SEQ_CST);
+  for (uint32_t i = 0; i < fresh; i++) {
+    struct frame *frame = &walk->frames[saved + i];
+    *frame = walk->fresh[fresh - 1 - i];
+    frame->hash = hash = shim_hash(hash, frame->pc);
+  }
+  __atomic_signal_fence(__ATOMIC_SEQ_CST);
+  walk->count = saved + fresh;
+}
+
+/* ---- walks ---- */
+
+static enum walk_end walk_from(struct shim_walk *walk, struct stand at, uint32_t *saved,
+                               uint32_t *fresh) {
+  enum walk_end end = WALK_NONE;
+
+  while (end == WALK_NONE) {
+    uint64_t pc = at.ip - at.is_return;
+    if (!at.ip) /* where the kernel or clone() put a thread's first frame */
+      end = *fresh ? WALK_ROOT : WALK_NO_RULE;
+    else if (*fresh == NATIVE_FRAMES_MAX)
+      end = WALK_TOO_DEEP;
+    if (end != WALK_NONE)
+      break;
+    while (*saved && walk->frames[*saved - 1].sp < at.sp)
+      --*saved;
+    const struct frame *met = &walk->frames[*saved - 1];
+    if (*saved && met->sp == at.sp && met->pc == pc && met->bp == at.bp) {
+      if (go_on(walk, &at, saved, fresh))
+        return walk->end;
+      pc = at.ip - at.is_return;
+    }
+    struct frame *frame = &walk->fresh[(*fresh)++];
+    *frame = (struct frame){.pc = pc, .sp = at.sp, .bp = at.bp};
+    end = step(walk, &at, frame);
+  }
+  *saved = 0;
+  return end;
+}
+
+static void put_nothing(struct shim_stack *stack) {
+  stack->native_count = stack->python_count = 0;
+  stack->native_end = stack->python_end = WALK_NONE;
+  stack->hash = 0;
+}
+
+/* Writes the frames to the stack, from the leaf: those that changed, where the others still stand
+ * there. */
+static void put_words(struct shim_walk *walk, struct shim_stack *stack, uint32_t fresh) {
+  uint32_t count = walk->count;
+  const struct frame *leaf = &walk->frames[count - 1];
+  uint32_t changed = count == walk->put_count ? fresh : count;
+
+  walk->put_count = 0;
+  for (uint32_t i = 0; i < changed; i++)
+    stack->words[i] = leaf[-(int64_t)i].pc;
+  walk->put_count = count;
+  stack->native_count = count;
+  stack->native_end = (uint8_t)walk->end;
+  stack->python_count = 0;
+  stack->python_end = WALK_NONE;
+  stack->hash = shim_hash(leaf->hash, (uint64_t)count << 8 | walk->end);
+}
+
+static void walk_native(struct shim_thread *thread, struct shim_walk *walk,
+                        struct shim_stack *stack, struct stand at) {
+  uint32_t saved, fresh = 0;
+
+  shim_rows_check();
+  if (SHIM_UNLIKELY(walk->start_ns != thread->start_ns)) {
+    walk->start_ns = thread->start_ns;
+    walk->low = walk->high = walk->hole = 0;
+    walk->count = walk->put_count = 0;
+  }
+  uint32_t epoch = __atomic_load_n(&shim_rows_epoch, __ATOMIC_ACQUIRE);
+  if (SHIM_UNLIKELY(walk->epoch != epoch)) {
+    walk->epoch = epoch;
+    walk->count = 0;
+  }
+  find_stack(walk, at.sp);
+  saved = walk->end == WALK_TOO_DEEP ? 0 : walk->count;
+  enum walk_end end = walk_from(walk, at, &saved, &fresh);
+  walk->end = end;
+  if (fresh || saved != walk->count)
+    remember(walk, saved, fresh);
+  if (walk->count)
+    put_words(walk, stack, fresh);
+  else
+    put_nothing(stack);
+}
+
+/* The memory of a kind of walk, got at its first one; NULL when there is none. */
+static struct shim_walk *walk_of(struct shim_walk **walk) {
+  if (SHIM_UNLIKELY(!*walk))
+    *walk = shim_map(sizeof(**walk));
+  return *walk;
+}
+
+void shim_walk_here(struct shim_thread *thread, struct shim_place place) {
+  struct stand at = {.ip = place.ip, .sp = place.sp, .bp = place.bp, .is_return = true};
+  struct shim_walk *walk = walk_of(&thread->walk);
+
+  if (walk)
+    walk_native(thread, walk, &thread->stack, at);
+  else
+    put_nothing(&thread->stack);
+  shim_python_walk(thread, &thread->stack, false);
+}
+
+void shim_walk_context(struct shim_thread *thread, const void *ucontext) {
+  const greg_t *registers = ((const ucontext_t *)ucontext)->uc_mcontext.gregs;
+  struct shim_walk *walk = walk_of(&thread->handler_walk);
+  struct stand at = {
+      .ip = (uint64_t)registers[REG_RIP],
+      .sp = (uint64_t)registers[REG_RSP],
+      .bp = (uint64_t)registers[REG_RBP],
+      .is_exact = true,
+  };
+
+  if (walk) {
+    for (size_t i = 0; i < CONTEXT_KNOWN; i++)
+      walk->general[context_order[i]] = (uint64_t)registers[i];
+    walk_native(thread, walk, &thread->handler_stack, at);
+  } else {
+    put_nothing(&thread->handler_stack);
+  }
+  shim_python_walk(thread, &thread->handler_stack, true);
+}

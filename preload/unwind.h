@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* What the parts of the shim that take stacks share: loaded objects (modules.c), the row of a pc
+ * (rows.c), code objects (codes.c), and reading memory that may not be there. All of it is
+ * async-signal-safe and keeps errno. */
+#ifndef RAGPROF_PRELOAD_UNWIND_H
+#define RAGPROF_PRELOAD_UNWIND_H
+
+#include <errno.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "shim.h"
+#include "sys.h"
+
+#define SHIM_PAGE_BYTES 4096ull
+
+/* User addresses are below it on x86-64 with four levels of page tables, which is all that mmap
+ * gives without being asked for more. */
+#define SHIM_ADDRESS_MAX (1ull << 47)
+
+/* Whether the page that an aligned word lies in can be read: the kernel copies the set before it
+ * looks at `how` (kernel/signal.c, rt_sigprocmask), so that a bad one tells. Any sandbox lets this
+ * call through, as it could not have signals otherwise. */
+static inline bool shim_is_readable(uint64_t address) {
+  return address < SHIM_ADDRESS_MAX &&
+         shim_syscall(SYS_rt_sigprocmask, -1, address, 0, 8) == -EINVAL;
+}
+
+/* One round of the hash of stacks. */
+static inline uint64_t shim_hash(uint64_t hash, uint64_t word) {
+  hash = (hash ^ word) * 0x9e3779b97f4a7c15ull;
+  return hash ^ (hash >> 29);
+}
+
+/* ---- modules.c ---- */
+
+/* An ELF object that the dynamic linker has loaded. */
+struct shim_object {
+  uint64_t start; /* of all that it mapped */
+  uint64_t end;
+  uint64_t bias;     /* run-time address minus virtual address of the file */
+  const char *name;  /* as the dynamic linker has it: "" for the executable */
+  const void *phdrs; /* Elf64_Phdr; NULL where its headers are not mapped */
+  uint32_t phdr_count;
+  uint64_t eh_frame_hdr; /* 0: none */
+};
+
+/* The object that holds a pc. False: none does. */
+bool shim_object_find(uint64_t pc, struct shim_object *object);
+/* The end of the segment of the object that an address lies in; 0: it lies in none. */
+uint64_t shim_object_segment_end(const struct shim_object *object, uint64_t address);
+/* Puts the object in region.modules[], once. False: another thread is at it, try again later. */
+bool shim_object_publish(const struct shim_object *object);
+/* A fork's child: whoever was at it is not there. */
+void shim_objects_restart(void);
+
+/* ---- symbols.c ---- */
+
+/* The first definition of a name among the loaded objects, in their order; NULL: there is none. Not
+ * for signal handlers. */
+void *shim_loaded_symbol(const char *name);
+
+/* ---- rows.c ---- */
+
+struct unwind_row;
+
+/* The rule for the frame at a pc (of a caller: the return address less one). False: no object holds
+ * the pc. The row's own pc is not set. */
+bool shim_row(uint64_t pc, struct unwind_row *row);
+
+/* Grows when rows that a walk may remember no longer hold. */
+extern uint32_t shim_rows_epoch;
+/* Call before a walk: notices a new region. */
+void shim_rows_check(void);
+
+/* ---- codes.c ---- */
+
+struct python_offsets;
+
+/* What tells a code object from another one that takes its address later. */
+struct shim_code {
+  uint64_t address;
+  uint64_t filename;
+  uint64_t name;
+  uint64_t name_hash; /* as the str keeps it */
+  uint64_t lines;
+  uint32_t first_line;
+};
+
+/* The index in region.codes[] plus 1; 0: it could not be kept. */
+uint32_t shim_code_index(const struct shim_code *code, const struct python_offsets *offsets);
+
+#endif
