@@ -13,9 +13,7 @@ EXTRA_ALL += $(SHIM)
 
 shim: $(SHIM)
 
-# Files of userspace/ that the shim shares with the BPF side: the decoding of .eh_frame.
-SHIM_SHARED_SOURCES += userspace/base/cursor.c \
-  $(addprefix userspace/unwind/,ehframe_entry.c ehframe_program.c ehframe_row.c ehframe_x86.c)
+# preload/parts.mk names the files of userspace/ that the shim shares.
 SHIM_OBJECTS := $(SHIM_SOURCES:%.c=$(B)/shim/%.o) $(SHIM_SHARED_SOURCES:%.c=$(B)/shim/%.o)
 
 $(SHIM): $(SHIM_OBJECTS)

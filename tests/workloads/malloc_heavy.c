@@ -12,7 +12,7 @@
 #include <time.h>
 
 #define BLOCKS 4096 /* held by a thread at any time, at most */
-#define LEVELS 11   /* 2^11 ways down to the leaf */
+#define LEVELS 9    /* 2^9 ways down to the leaf, from 4 depths */
 #define THREADS_MAX 64
 #define NOINLINE __attribute__((noinline))
 
@@ -61,22 +61,29 @@ static NOINLINE long leaf(struct worker *worker) {
 static NOINLINE long left_branch(struct worker *worker, int level);
 static NOINLINE long right_branch(struct worker *worker, int level);
 
-static NOINLINE long down(struct worker *worker, int level) {
-  if (level == LEVELS)
-    return leaf(worker);
-  return worker->path >> level & 1 ? right_branch(worker, level) : left_branch(worker, level);
-}
+/* Each of these is another return address, so that each path is another stack. */
+#define DOWN(worker, level)                                                                        \
+  ((level) == LEVELS             ? leaf(worker)                                                    \
+   : (worker)->path >> (level)&1 ? right_branch(worker, (level) + 1)                               \
+                                 : left_branch(worker, (level) + 1))
 
 static NOINLINE long left_branch(struct worker *worker, int level) {
   volatile long kept = level;
-  long left = worker->path >> level & 2 ? right_branch(worker, level + 1) : down(worker, level + 1);
+  long left = DOWN(worker, level);
   return left + kept - kept;
 }
 
 static NOINLINE long right_branch(struct worker *worker, int level) {
   volatile long kept[6] = {level};
-  long left = level + 1 < LEVELS ? left_branch(worker, level + 1) : leaf(worker);
+  long left = DOWN(worker, level);
   return left + kept[0] - kept[0];
+}
+
+/* 1 to 4 frames more. */
+static NOINLINE long detour(struct worker *worker, unsigned frames) {
+  volatile long kept = frames;
+  long left = frames ? detour(worker, frames - 1) : left_branch(worker, 0);
+  return left + kept - kept;
 }
 
 static void *work(void *argument) {
@@ -84,7 +91,7 @@ static void *work(void *argument) {
 
   while (worker->left > 0) {
     worker->path = (unsigned)(next_random(worker) >> 30);
-    down(worker, 0);
+    detour(worker, worker->path >> LEVELS & 3);
   }
   for (int i = 0; i < BLOCKS; i++)
     free(worker->blocks[i]);
