@@ -45,7 +45,7 @@ void shim_unmap(void *memory, size_t bytes);
 
 /* A stack as it is taken: native frames (addresses to look up), then Python ones, each from the
  * leaf, as in struct region_site. */
-#define SHIM_FRAMES_MAX 1024
+#define SHIM_FRAMES_MAX (NATIVE_FRAMES_MAX + PYTHON_FRAMES_MAX) /* of bpf/ragprof.h */
 
 struct shim_stack {
   uint64_t hash; /* of all below */
