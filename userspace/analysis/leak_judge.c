@@ -1,0 +1,335 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Judges one series of live bytes: what of it is warm-up, how fast the rest grows, and whether that
+ * is a leak. A claim needs growth that is significant, large against the noise, present in every
+ * part of the series, not slowing down and not over. */
+#include "analysis/leak_judge.h"
+
+#include <errno.h>
+#include <math.h>
+#include <stdlib.h>
+
+/* Growth below this is not worth a word. */
+#define GROWTH_BYTES_MIN 1024.0
+#define GROWTH_QUANTA_MIN 8.0 /* sampled: the samples that must have been added */
+#define GROWTH_NOISES_MIN 4.0 /* against the standard deviation around the line */
+#define Z_CLAIM 3.29          /* 99.9 %: hundreds of stacks are judged at once */
+#define Z_95 1.959963984540054
+#define PARTS 4u             /* each must have grown by … */
+#define PART_GROWTH_MIN 0.25 /* … this share of the mean */
+#define SLOWING_RATIO 0.8    /* second half's slope to the first half's: below it slows down … */
+#define SLOWING_Z 2.5        /* … if the difference is that many of its standard errors */
+#define STOPPED_RATIO 0.25   /* below it, growth is over */
+#define CACHE_GROWTH_MIN 0.2 /* of its level a cache must have grown while it was watched */
+#define CHURN_MIN 0.02       /* of a cache's blocks, at least, are replaced while it is full */
+
+/* A series on its way to a verdict. */
+struct shape {
+  const struct leak_point *all; /* from the start */
+  size_t all_count;
+  const struct leak_point *points; /* after the warm-up */
+  size_t count;
+  const struct leak_moment *moments; /* of the same points */
+  struct leak_slope slope;
+  double quantum_bytes;
+  double growth;  /* over the points, by the slope */
+  double noise;   /* standard deviation around the line */
+  double *values; /* scratch for `all_count` */
+};
+
+/* ---- Small statistics ------------------------------------------------------------------------ */
+
+static int compare_doubles(const void *a, const void *b) {
+  double left = *(const double *)a, right = *(const double *)b;
+  return left < right ? -1 : left > right;
+}
+
+/* The value below which the share `q` of the values lies; sorts them. */
+static double quantile(double *values, size_t count, double q) {
+  qsort(values, count, sizeof(*values), compare_doubles);
+  return values[(size_t)(q * (double)(count - 1) + 0.5)];
+}
+
+static double quantile_of_points(const struct shape *shape, const struct leak_point *points,
+                                 size_t count, double q) {
+  for (size_t i = 0; i < count; i++)
+    shape->values[i] = points[i].y;
+  return quantile(shape->values, count, q);
+}
+
+/* Of the residuals around the slope's line: 1.4826 times the median of their distances from their
+ * median, the standard deviation where they are normal. */
+static double noise_of(const struct shape *shape) {
+  double *values = shape->values;
+  for (size_t i = 0; i < shape->count; i++)
+    values[i] = shape->points[i].y - shape->slope.value * shape->points[i].x;
+  double middle = quantile(values, shape->count, 0.5);
+  for (size_t i = 0; i < shape->count; i++)
+    values[i] = fabs(values[i] - middle);
+  return 1.4826 * quantile(values, shape->count, 0.5);
+}
+
+static double z_of(const struct leak_slope *slope) {
+  double error = (slope->high - slope->low) / (2 * Z_95);
+  return error > 0 ? slope->value / error : slope->value ? copysign(INFINITY, slope->value) : 0;
+}
+
+/* ---- Warm-up --------------------------------------------------------------------------------- */
+
+/* Sums over the points from one to the last, relative to the last. */
+struct sums {
+  double n, x, y, xx, xy, yy;
+};
+
+/* The squared standard error of the least squares slope, up to a constant. */
+static double error_of(const struct sums *sums, double tiny) {
+  double xx = sums->xx - sums->x * sums->x / sums->n;
+  double xy = sums->xy - sums->x * sums->y / sums->n;
+  double yy = sums->yy - sums->y * sums->y / sums->n;
+  double rest = xx > 0 ? yy - xy * xy / xx : yy;
+  return xx > 0 ? (fmax(rest, 0) / (sums->n - 2) + tiny) / xx : INFINITY;
+}
+
+/* The marginal standard error rule of simulation (White 1997, "An effective truncation heuristic
+ * for bias reduction in simulation output"), applied to a slope: of all cuts up to the middle, the
+ * one that leaves the least standard error; what a longer rest gains and what a bent start costs
+ * are weighed against each other. As much again as a quarter of it is left out for safety. */
+size_t leak_find_warmup(const struct leak_point *points, size_t count) {
+  if (count < LEAK_POINTS_MIN)
+    return 0;
+  size_t cut_max = count - LEAK_POINTS_MIN < count / 2 ? count - LEAK_POINTS_MIN : count / 2;
+  const struct leak_point *last = &points[count - 1];
+  double range = 0;
+  for (size_t i = 0; i < count; i++)
+    range = fmax(range, fabs(points[i].y - last->y));
+  double tiny = range * range * 1e-12; /* below it, differences are those of rounding */
+  double least = INFINITY;
+  size_t cut = 0;
+  struct sums sums = {0};
+  for (size_t i = count; i-- > 0;) {
+    double x = points[i].x - last->x, y = points[i].y - last->y;
+    sums = (struct sums){sums.n + 1,      sums.x + x,      sums.y + y,
+                         sums.xx + x * x, sums.xy + x * y, sums.yy + y * y};
+    if (i > cut_max)
+      continue;
+    double error = error_of(&sums, tiny);
+    if (error <= least) {
+      least = error;
+      cut = i;
+    }
+  }
+  cut += cut / 4;
+  return cut < cut_max ? cut : cut_max;
+}
+
+/* ---- Claims ---------------------------------------------------------------------------------- */
+
+static double growth_min(const struct shape *shape) {
+  return fmax(GROWTH_BYTES_MIN, GROWTH_QUANTA_MIN * shape->quantum_bytes);
+}
+
+static bool is_significant(const struct shape *shape) {
+  return shape->slope.low > 0 && z_of(&shape->slope) >= Z_CLAIM &&
+         shape->growth >= fmax(growth_min(shape), GROWTH_NOISES_MIN * shape->noise);
+}
+
+/* The floor (lower quartile) of every part lies above that of the part before. */
+static bool grows_in_every_part(const struct shape *shape) {
+  double floors[PARTS];
+  for (size_t i = 0; i < PARTS; i++) {
+    size_t first = i * shape->count / PARTS, last = (i + 1) * shape->count / PARTS;
+    floors[i] = quantile_of_points(shape, shape->points + first, last - first, 0.25);
+  }
+  double mean = (floors[PARTS - 1] - floors[0]) / (PARTS - 1);
+  for (size_t i = 1; i < PARTS; i++)
+    if (mean <= 0 || floors[i] - floors[i - 1] < PART_GROWTH_MIN * mean)
+      return false;
+  return true;
+}
+
+/* The slope of the second half against the first's: their ratio (1 when it cannot be told), and how
+ * many standard errors they lie apart. */
+static double ratio_of_halves(const struct leak_point *points, size_t count, double *z) {
+  struct leak_slope first, second;
+  *z = 0;
+  if (!leak_slope_fit(&first, points, count / 2) ||
+      !leak_slope_fit(&second, points + count / 2, count - count / 2) || first.value <= 0)
+    return 1;
+  double error = hypot(first.high - first.low, second.high - second.low) / (2 * Z_95);
+  double apart = first.value - second.value;
+  *z = error > 0 ? apart / error : apart > 0 ? INFINITY : 0;
+  return second.value / first.value;
+}
+
+/* Whether the series made no new maximum for longer, at the end, than twice the longest time
+ * before: growth that is over, if only just. */
+static bool has_stopped(const struct shape *shape) {
+  double top = shape->points[0].y;
+  size_t longest = 1, since = 0;
+  for (size_t i = 1; i < shape->count; i++) {
+    since++;
+    if (shape->points[i].y <= top)
+      continue;
+    top = shape->points[i].y;
+    longest = since > longest ? since : longest;
+    since = 0;
+  }
+  return since >= 3 && since > 2 * longest;
+}
+
+/* Whether blocks come and go while the level stands: a cache that replaces. `from` is an index. */
+static bool is_churning(const struct shape *shape, size_t from) {
+  const struct leak_moment *first = &shape->moments[from];
+  const struct leak_moment *last = &shape->moments[shape->count - 1];
+  double before = shape->moments[0].allocations;
+  return last->allocations - first->allocations > fmax(CHURN_MIN * before, 2);
+}
+
+/* Falls that are few and deep, rises that are many and small, and no floor that rises: what a
+ * garbage collector does. */
+static bool is_sawtooth(const struct shape *shape) {
+  double rises = 0, falls = 0, deepest = 0, low = INFINITY, high = -INFINITY;
+  for (size_t i = 0; i < shape->count; i++) {
+    double step = i ? shape->points[i].y - shape->points[i - 1].y : 0;
+    rises += step > 0;
+    falls += step < 0;
+    deepest = fmax(deepest, -step);
+    low = fmin(low, shape->points[i].y);
+    high = fmax(high, shape->points[i].y);
+  }
+  return falls >= 1 && rises >= 2 * falls && rises >= 4 && deepest >= 0.4 * (high - low) &&
+         high - low >= growth_min(shape);
+}
+
+/* Whether the series rose to a level, by more than the noise, in more than a few steps. */
+static bool has_filled(const struct shape *shape) {
+  double level = quantile_of_points(shape, shape->points, shape->count, 0.5);
+  double risen = level - shape->all[0].y;
+  size_t steps = 0;
+  for (size_t i = 1; i < shape->all_count; i++)
+    steps += shape->all[i].y > shape->all[i - 1].y;
+  return risen >= fmax(growth_min(shape), GROWTH_NOISES_MIN * shape->noise) &&
+         risen >= CACHE_GROWTH_MIN * level && steps >= 4;
+}
+
+/* ---- Verdict --------------------------------------------------------------------------------- */
+
+static enum leak_verdict judge_growth(const struct shape *shape) {
+  double z, all_z;
+  double ratio = ratio_of_halves(shape->points, shape->count, &z);
+  double all_ratio = ratio_of_halves(shape->all, shape->all_count, &all_z);
+  bool is_slowing = ratio < SLOWING_RATIO && z >= SLOWING_Z;
+  bool is_over = has_stopped(shape) || (ratio < STOPPED_RATIO && z >= SLOWING_Z);
+  (void)all_ratio;
+  if (is_over)
+    return is_churning(shape, shape->count - shape->count / 8 - 1) ? LEAK_CACHE : LEAK_TOO_SHORT;
+  if (!grows_in_every_part(shape))
+    return is_sawtooth(shape) ? LEAK_DEFERRED : LEAK_TOO_SHORT;
+  return is_slowing ? LEAK_TOO_SHORT : LEAK_LEAK;
+}
+
+static enum leak_verdict judge_level(const struct shape *shape) {
+  if (is_sawtooth(shape))
+    return LEAK_DEFERRED;
+  return has_filled(shape) && is_churning(shape, shape->count / 2) ? LEAK_CACHE : LEAK_FLAT;
+}
+
+/* More points make a verdict surer; an interval that is wide against its slope, a leak less so. */
+static double confidence_of(const struct leak_judgement *judgement,
+                            const struct leak_slope *slope) {
+  double n = (double)judgement->used, evidence = n / (n + LEAK_POINTS_MIN);
+  if (judgement->verdict == LEAK_TOO_SHORT)
+    return 0;
+  if (judgement->verdict != LEAK_LEAK)
+    return evidence;
+  return evidence * (1 - fmin((slope->high - slope->low) / (2 * slope->value), 1) / 2);
+}
+
+/* An estimate from k samples is known to 1 / sqrt(k) of itself, however smooth it looks. */
+static void widen(struct leak_slope *slope, double growth, double quantum_bytes) {
+  if (quantum_bytes <= 0 || growth <= 0)
+    return;
+  double error = Z_95 * slope->value * sqrt(quantum_bytes / growth);
+  slope->low = slope->value - hypot(slope->value - slope->low, error);
+  slope->high = slope->value + hypot(slope->high - slope->value, error);
+}
+
+/* Puts the series over an axis to `points`, with the moments that they stand for; of moments of
+ * equal x the lowest is taken, since what lives only within an iteration is no growth. */
+static size_t put_points(struct leak_point *points, struct leak_moment *kept,
+                         const struct leak_moment *moments, size_t count, enum leak_axis axis) {
+  size_t put = 0;
+  for (size_t i = 0; i < count; i++) {
+    double x = axis == AXIS_SECONDS ? (double)(moments[i].time_ns - moments[0].time_ns) / 1e9
+                                    : moments[i].iterations - moments[0].iterations;
+    if (put && x <= points[put - 1].x) {
+      if (moments[i].bytes < points[put - 1].y) {
+        points[put - 1].y = moments[i].bytes;
+        kept[put - 1] = moments[i];
+      }
+      continue;
+    }
+    points[put] = (struct leak_point){x, moments[i].bytes};
+    kept[put++] = moments[i];
+  }
+  return put;
+}
+
+/* The slope over the other axis, of the moments from a time on. */
+static bool fit_other(struct leak_slope *slope, struct leak_point *points, struct leak_moment *kept,
+                      const struct leak_moment *moments, size_t count, enum leak_axis axis,
+                      uint64_t from_ns) {
+  size_t first = 0;
+  while (first < count && moments[first].time_ns < from_ns)
+    first++;
+  size_t put = put_points(points, kept, moments + first, count - first, axis);
+  return put >= LEAK_POINTS_MIN && leak_slope_fit(slope, points, put);
+}
+
+static void judge_shape(struct leak_judgement *out, struct shape *shape, enum leak_axis by) {
+  size_t cut = leak_find_warmup(shape->all, shape->all_count);
+  shape->points = shape->all + cut;
+  shape->moments += cut;
+  shape->count = shape->all_count - cut;
+  out->used = shape->count;
+  double first = shape->all[0].y, last = shape->all[shape->all_count - 1].y;
+  bool has_grown = last - first >= growth_min(shape);
+  out->verdict = has_grown ? LEAK_TOO_SHORT : LEAK_FLAT;
+  if (shape->count < LEAK_POINTS_MIN || !leak_slope_fit(&shape->slope, shape->points, shape->count))
+    return;
+  shape->growth = shape->slope.value * (shape->points[shape->count - 1].x - shape->points[0].x);
+  shape->noise = noise_of(shape);
+  widen(&shape->slope, shape->growth, shape->quantum_bytes);
+  out->has_slope[by] = true;
+  out->slope[by] = shape->slope;
+  out->verdict = is_significant(shape) ? judge_growth(shape) : judge_level(shape);
+}
+
+int leak_judge(struct leak_judgement *out, const struct leak_moment *moments, size_t count,
+               enum leak_axis by, double quantum_bytes) {
+  *out = (struct leak_judgement){.verdict = LEAK_FLAT};
+  if (!count)
+    return 0;
+  struct leak_point *points = calloc(count, sizeof(*points));
+  struct leak_moment *kept = calloc(count, sizeof(*kept));
+  double *values = calloc(count, sizeof(*values));
+  if (points && kept && values) {
+    struct shape shape = {
+        .all = points, .moments = kept, .values = values, .quantum_bytes = quantum_bytes};
+    shape.all_count = put_points(points, kept, moments, count, by);
+    judge_shape(out, &shape, by);
+    uint64_t from_ns = shape.moments->time_ns;
+    while (out->warmup < count && moments[out->warmup].time_ns < from_ns)
+      out->warmup++;
+    out->confidence = confidence_of(out, &shape.slope);
+    enum leak_axis other = by == AXIS_SECONDS ? AXIS_ITERATIONS : AXIS_SECONDS;
+    out->has_slope[other] =
+        fit_other(&out->slope[other], points, kept, moments, count, other, from_ns);
+    if (out->has_slope[other])
+      widen(&out->slope[other], shape.growth, quantum_bytes);
+  }
+  bool is_good = points && kept && values;
+  free(points);
+  free(kept);
+  free(values);
+  return is_good ? 0 : -ENOMEM;
+}
