@@ -131,6 +131,16 @@ static void emit(struct prefix *prefix, unsigned op, unsigned argument, unsigned
   prefix->units += 1 + caches; /* caches are zero */
 }
 
+/* A bytes object of that size, to be filled. NULL with an exception. */
+static void *new_bytes(const struct python_api *api, long bytes, char **data) {
+  void *object = api->PyBytes_FromStringAndSize(NULL, bytes);
+  if (object && api->PyBytes_AsStringAndSize(object, data, &bytes)) {
+    api->Py_DecRef(object);
+    return NULL;
+  }
+  return object;
+}
+
 /* const() and its result dropped. */
 static struct prefix make_prefix(unsigned long constant) {
   struct prefix prefix = {.units = 0};
@@ -149,9 +159,9 @@ static struct prefix make_prefix(unsigned long constant) {
 static void *prefixed_code(const struct python_api *api, const struct prefix *prefix,
                            const char *code, long bytes) {
   char *data;
-  void *object = api->PyBytes_FromStringAndSize(NULL, bytes + 2 * prefix->units);
-  if (!object || api->PyBytes_AsStringAndSize(object, &data, NULL))
-    return object;
+  void *object = new_bytes(api, bytes + 2 * prefix->units, &data);
+  if (!object)
+    return NULL;
   memcpy(data, prefix->code, 2 * prefix->units);
   memcpy(data + 2 * prefix->units, code, (size_t)bytes);
   return object;
@@ -170,9 +180,9 @@ static void *prefixed_lines(const struct python_api *api, const struct prefix *p
     left -= units;
   }
   char *data;
-  void *object = api->PyBytes_FromStringAndSize(NULL, entries_bytes + bytes);
-  if (!object || api->PyBytes_AsStringAndSize(object, &data, NULL))
-    return object;
+  void *object = new_bytes(api, entries_bytes + bytes, &data);
+  if (!object)
+    return NULL;
   memcpy(data, entries, (size_t)entries_bytes);
   memcpy(data + entries_bytes, lines, (size_t)bytes);
   return object;
@@ -207,9 +217,9 @@ static void *moved_exceptions(const struct python_api *api, const struct prefix 
   const char *end = table + bytes;
   char *data;
   /* Each number is a byte at least. */
-  void *room = api->PyBytes_FromStringAndSize(NULL, bytes * NUMBER_BYTES_MAX);
-  if (!room || api->PyBytes_AsStringAndSize(room, &data, NULL))
-    return room;
+  void *room = new_bytes(api, bytes * NUMBER_BYTES_MAX, &data);
+  if (!room)
+    return NULL;
   char *at = data;
   for (unsigned i = 0; table < end; i = (i + 1) % 4) {
     uint32_t number;
