@@ -106,9 +106,9 @@ python_rounds() {
     gcc -O1 -D_GNU_SOURCE -w -o "$scratch/linked" "$ROOT/tests/workloads/heap_calls.c" -Wl,--no-as-needed "-l:lib$name" -lpthread
     equal "$expected" "$(more "$(by_shim "$every" "$scratch/linked" 20 0 mild)" \
       "$(by_shim "$every" "$scratch/linked" 60 0 mild)")" "$name"
+    shimmed "$every"
+    "${shim[@]}" "$scratch/linked" 20 0 mild
     equal 1 "$(regions '.processes[0].foreign_allocator')" "$name is another allocator"
-    preload=$(compgen -G "/usr/lib/*/lib$name" | head -n 1) by_shim "$every" "$workloads/heap_calls" 60 0 mild >/dev/null
-    equal 1 "$(regions '.processes[0].foreign_allocator')" "$name preloaded"
     tried+=1
   done
   ((tried > 0)) || skip "no other allocator is installed"

@@ -27,7 +27,7 @@ static struct counts *counts = &before_start;
 
 // The thread-local word makes this library weigh on dynamic TLS vectors as the shim does, whose
 // allocation glibc sizes by the number of modules with TLS.
-static __thread int weight;
+static __thread volatile int weight;
 
 __attribute__((constructor)) static void share_counts(void) {
   const char *path = getenv("HEAP_COUNTER");
