@@ -45,8 +45,12 @@ void facts_put_start(struct trace_writer *writer, const struct session_options *
   put_number(writer, "capture.frequency_hz", options->frequency_hz);
 }
 
-void facts_put_event(struct trace_writer *writer, const char *event) {
+void facts_put_source(struct trace_writer *writer, const char *event, bool has_bpf, bool has_shim) {
   trace_put_meta(writer, "capture.event", event);
+  trace_put_meta(writer, "capture.source",
+                 has_bpf && has_shim ? "bpf+shim"
+                 : has_bpf           ? "bpf"
+                                     : "shim");
 }
 
 static void put_target(struct trace_writer *writer, struct process_store *processes) {
@@ -74,7 +78,7 @@ static void put_cost(struct trace_writer *writer, const struct facts_end *end) {
   struct program_cost costs[PROGRAMS_MAX];
   uint64_t run_ns = 0, runs = 0;
   char name[80];
-  int count = programs_costs(end->programs, costs);
+  int count = end->programs ? programs_costs(end->programs, costs) : 0;
   for (int i = 0; i < count; i++) {
     snprintf(name, sizeof(name), "cost.bpf.%s.run_ns", costs[i].name);
     trace_put_counter(writer, name, costs[i].run_ns);
@@ -114,7 +118,9 @@ static uint64_t put_loss(struct trace_writer *writer, const struct capture_count
 }
 
 uint64_t facts_put_end(struct trace_writer *writer, const struct facts_end *end) {
-  struct capture_counters counters = programs_counters(end->programs);
+  struct capture_counters counters = {.samples = end->samples};
+  if (end->programs)
+    counters = programs_counters(end->programs);
   put_number(writer, "capture.duration_ns", end->duration_ns);
   trace_put_meta(writer, "capture.end", end->end);
   put_target(writer, end->processes);

@@ -13,15 +13,17 @@
 #include "trace/writer.h"
 
 void facts_put_start(struct trace_writer *writer, const struct session_options *options);
-void facts_put_event(struct trace_writer *writer, const char *event);
+/* What is sampled on, and who records. */
+void facts_put_source(struct trace_writer *writer, const char *event, bool has_bpf, bool has_shim);
 
 struct facts_end {
   uint64_t duration_ns;
   const char *end;
-  const struct programs *programs;
+  const struct programs *programs; /* NULL without BPF */
   struct process_store *processes;
   struct stack_statistics statistics;
   uint64_t table_bytes;
+  uint64_t samples;                    /* taken in */
   const struct rusage *usage_at_start; /* of the recording */
   const struct rusage *usage_at_end;
 };

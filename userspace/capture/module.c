@@ -86,6 +86,29 @@ static int open_vdso(void) {
   return fd;
 }
 
+/* Opens a regular file and nothing else: of a path that the target names, not even a device is
+ * touched. */
+static int open_regular(const char *path) {
+  char name[32];
+  struct stat info;
+  int place = open(path, O_PATH | O_CLOEXEC);
+  if (place < 0)
+    return -1;
+  snprintf(name, sizeof(name), "/proc/self/fd/%d", place);
+  bool is_regular = !fstat(place, &info) && S_ISREG(info.st_mode);
+  int fd = is_regular ? open(name, O_RDONLY | O_CLOEXEC | O_NONBLOCK) : -1;
+  close(place);
+  return fd;
+}
+
+/* Where a process's path is seen from here. */
+static void path_from_here(char out[PATH_MAX], pid_t pid, const char *path) {
+  if (pid)
+    snprintf(out, PATH_MAX, "/proc/%d/root%s", pid, path);
+  else
+    snprintf(out, PATH_MAX, "%s", path);
+}
+
 /* Opens the mapped file itself, by map_files where that is allowed: right also for files that were
  * deleted or replaced, and in containers. */
 static int open_mapped(const struct module_request *request) {
@@ -93,11 +116,11 @@ static int open_mapped(const struct module_request *request) {
   struct stat info;
   snprintf(name, sizeof(name), "/proc/%d/map_files/%lx-%lx", request->pid, request->start,
            request->end);
-  int fd = open(name, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+  int fd = request->end ? open(name, O_RDONLY | O_CLOEXEC | O_NONBLOCK) : -1;
   bool by_name = fd < 0;
   if (by_name) {
-    snprintf(name, sizeof(name), "/proc/%d/root%s", request->pid, request->path);
-    fd = open(name, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    path_from_here(name, request->pid, request->path);
+    fd = open_regular(name);
   }
   if (fd < 0)
     return -1;
@@ -120,10 +143,13 @@ static void find_root(struct module *module, pid_t pid) {
 
 static void compile_table(struct module_store *store, struct module *module) {
   struct unwind_table *table = &module->table;
-  if (unwind_table_build_fd(table, module->fd)) {
+  if (store->tables ? unwind_table_build_fd(table, module->fd)
+                    : unwind_table_segments_fd(table, module->fd)) {
     log_debug("%s: %s", module->path, error_text());
     return;
   }
+  if (!store->tables)
+    return;
   if (table_store_add(store->tables, table, &module->pieces, &module->piece_count))
     log_warning("%s: %s; its frames are followed by frame pointers", module->path, error_text());
   free(table->rows);
@@ -161,7 +187,7 @@ static struct module *create(struct module_store *store, const struct module_req
     return NULL;
   }
   if (module->fd >= 0) {
-    if (!is_vdso)
+    if (!is_vdso && request->pid)
       find_root(module, request->pid);
     inspect(store, module);
   } else {
@@ -203,4 +229,33 @@ struct module *module_store_find(struct module_store *store, const struct module
   }
   store->modules[store->count++] = module;
   return module;
+}
+
+/* The dynamic linker's names for the vdso: linux-vdso.so.1, linux-gate.so.1. */
+static bool is_vdso_name(const char *path) {
+  return !strcmp(path, VDSO_PATH) || !strncmp(path, "linux-", 6);
+}
+
+struct module *module_store_named(struct module_store *store, pid_t pid, const char *path,
+                                  const uint8_t *build_id, uint32_t build_id_bytes) {
+  char name[PATH_MAX];
+  struct stat info = {0};
+  if (is_vdso_name(path))
+    return module_store_find(store, &(struct module_request){.path = VDSO_PATH});
+  if (path[0] != '/')
+    return NULL;
+  path_from_here(name, pid, path);
+  if (stat(name, &info) && pid)
+    return module_store_named(store, 0, path, build_id, build_id_bytes);
+  struct module_request request = {
+      .pid = pid, .device = info.st_dev, .inode = info.st_ino, .path = path};
+  struct module *module = module_store_find(store, &request);
+  bool is_other = module && build_id_bytes && module->build_id_bytes &&
+                  (module->build_id_bytes != build_id_bytes ||
+                   memcmp(module->build_id, build_id, build_id_bytes) != 0);
+  if (!is_other)
+    return module;
+  request.device = 0; /* a module of that name, without a file to read */
+  request.inode = hash_bytes(build_id, build_id_bytes);
+  return module_store_find(store, &request);
 }

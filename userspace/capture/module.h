@@ -32,14 +32,14 @@ struct module {
 
 struct module_store;
 
-/* Both stay the caller's. */
+/* Both stay the caller's. `tables` NULL: rows are not needed. */
 int module_store_new(struct module_store **out, struct table_store *tables,
                      struct trace_writer *writer);
 void module_store_free(struct module_store *store);
 
 /* What /proc/PID/maps says of a mapping. */
 struct module_request {
-  pid_t pid;
+  pid_t pid;      /* 0: the process is gone, the path is one of this mount namespace */
   uint64_t start; /* of the mapping */
   uint64_t end;
   uint64_t device;
@@ -50,6 +50,11 @@ struct module_request {
 /* The module of a mapped file; NULL when memory ran out. A file that cannot be opened or parsed
  * gives a module without tables. */
 struct module *module_store_find(struct module_store *store, const struct module_request *request);
+
+/* The module of a file that a process names itself, where /proc can no longer be asked; the build
+ * ID (may be empty) keeps out a file that took its place. `pid` may be 0. */
+struct module *module_store_named(struct module_store *store, pid_t pid, const char *path,
+                                  const uint8_t *build_id, uint32_t build_id_bytes);
 
 uint32_t module_store_count(const struct module_store *store);
 struct module *module_store_get(struct module_store *store, uint32_t index);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Owns the list of profiled processes and keeps BPF's tables of them up to date. */
+/* Owns the list of profiled processes and keeps BPF's tables of them, if there are any, up to date.
+ */
 #include "capture/process.h"
 
 #include <bpf/bpf.h>
@@ -45,7 +46,7 @@ int process_store_new(struct process_store **out, struct module_store *modules,
     return error_set(ENOMEM, "out of memory");
   store->modules = modules;
   store->maps = *maps;
-  int result = region_store_new(&store->regions, maps->mappings);
+  int result = maps->mappings ? region_store_new(&store->regions, maps->mappings) : 0;
   if (result) {
     free(store);
     return result;
@@ -129,11 +130,13 @@ static int add_mapping(void *context, const struct maps_line *line) {
                                    .device = line->device,
                                    .inode = line->inode,
                                    .path = line->path};
+  struct module *module = is_file ? module_store_find(list->store->modules, &request) : NULL;
   list->at[list->count++] = (struct mapping){
       .start = line->start,
       .end = line->end,
       .offset = line->offset,
-      .module = is_file ? module_store_find(list->store->modules, &request) : NULL};
+      .vaddr = module ? unwind_table_vaddr(&module->table, line->offset) : UINT64_MAX,
+      .module = module};
   return 0;
 }
 
@@ -164,15 +167,14 @@ static bool is_same(const struct process *process, const struct map_list *list) 
  * `out` NULL only counts. */
 static size_t describe(const struct mapping *mapping, struct unwind_mapping *out) {
   const struct module *module = mapping->module;
-  uint64_t vaddr = module ? unwind_table_vaddr(&module->table, mapping->offset) : UINT64_MAX;
   struct unwind_mapping plain = {
       .start = mapping->start, .end = mapping->end, .segment = SEGMENT_NONE};
-  if (vaddr == UINT64_MAX || !module->piece_count) {
+  if (mapping->vaddr == UINT64_MAX || !module->piece_count) {
     if (out)
       *out = plain;
     return 1;
   }
-  uint64_t first = vaddr - module->table.base_vaddr;
+  uint64_t first = mapping->vaddr - module->table.base_vaddr;
   uint64_t last = first + (mapping->end - mapping->start);
   size_t count = 0;
   for (uint32_t i = 0; i < module->piece_count; i++) {
@@ -216,6 +218,8 @@ bool process_describe(const struct process *process, uint64_t address,
 
 static struct map_region *make_region(struct process_store *store, const struct process *process) {
   size_t count = 0;
+  if (!store->regions)
+    return NULL;
   for (size_t i = 0; i < process->mapping_count; i++)
     count += describe(&process->mappings[i], NULL);
   if (count == 0 || count > MAPPINGS_MAX)
@@ -235,6 +239,8 @@ static struct map_region *make_region(struct process_store *store, const struct 
 }
 
 static int enter(struct process_store *store, const struct process *process) {
+  if (store->maps.processes_fd < 0)
+    return 0;
   uint64_t runtime = process->python_binary.runtime_vaddr + process->python_bias;
   struct process_info info = {
       .map_first = process->region ? process->region->first : 0,
@@ -268,6 +274,8 @@ static uint32_t python_slot(struct process_store *store, const struct process *p
   const struct python_offsets *known = cpython_offsets(binary->version);
   if (!known)
     return 0;
+  if (store->maps.python_fd < 0)
+    return 1;
   for (uint32_t slot = 0; slot < PYTHON_VERSIONS_MAX; slot++) {
     if (store->python_versions[slot] == binary->version)
       return slot + 1;
@@ -283,26 +291,22 @@ static uint32_t python_slot(struct process_store *store, const struct process *p
   return 0;
 }
 
-static void find_python(struct process_store *store, struct process *process) {
-  process->python = 0;
+bool process_find_python(struct process *process) {
   for (size_t i = 0; i < process->mapping_count; i++) {
     const struct mapping *mapping = &process->mappings[i];
     const struct module *module = mapping->module;
-    if (!module || !module->has_python)
+    if (!module || !module->has_python || mapping->vaddr == UINT64_MAX)
       continue;
-    uint64_t vaddr = unwind_table_vaddr(&module->table, mapping->offset);
-    if (vaddr == UINT64_MAX)
-      continue;
-    process->python_bias = mapping->start - vaddr;
+    process->python_bias = mapping->start - mapping->vaddr;
     process->python_binary = module->python;
-    process->python = python_slot(store, process, &module->python);
     uint32_t version = module->python.version, micro = module->python.micro;
     int length = snprintf(process->runtime, sizeof(process->runtime), "python %u.%u", version >> 8,
                           version & 0xff);
     if (micro != UINT32_MAX)
       snprintf(process->runtime + length, sizeof(process->runtime) - (size_t)length, ".%u", micro);
-    return;
+    return true;
   }
+  return false;
 }
 
 /* ---- reading a process ---- */
@@ -321,7 +325,8 @@ static bool read_mappings(struct process_store *store, struct process *process, 
   free(process->mappings);
   process->mappings = list.at;
   process->mapping_count = list.count;
-  find_python(store, process);
+  process->python =
+      process_find_python(process) ? python_slot(store, process, &process->python_binary) : 0;
   struct map_region *old = process->region;
   process->region = make_region(store, process);
   if (enter(store, process))
@@ -357,6 +362,23 @@ int process_store_add(struct process_store *store, uint32_t pid, struct process 
   }
   *out = process;
   return 0;
+}
+
+struct process *process_store_add_gone(struct process_store *store, uint32_t pid,
+                                       uint32_t parent_pid, const char *name) {
+  struct process *process = new_process(store, pid);
+  if (!process)
+    return NULL;
+  process->parent_pid = parent_pid;
+  snprintf(process->name, sizeof(process->name), "%s", name);
+  return process;
+}
+
+struct process *process_store_last(struct process_store *store, uint32_t pid) {
+  for (size_t i = store->count; i-- > 0;)
+    if (store->processes[i]->pid == pid)
+      return store->processes[i];
+  return NULL;
 }
 
 static struct mapping *copy_mappings(const struct process *process) {
@@ -421,8 +443,42 @@ void process_store_end(struct process_store *store, struct process *process, uin
   process->end_ns = end_ns;
   region_release(process->region, now_ns());
   process->region = NULL;
-  bpf_map_delete_elem(store->maps.processes_fd, &process->pid);
+  if (store->maps.processes_fd >= 0)
+    bpf_map_delete_elem(store->maps.processes_fd, &process->pid);
   hash_put(&store->by_pid, process->pid, 0);
+}
+
+void process_put(const struct process *process, struct trace_writer *writer) {
+  trace_put_process(
+      writer, &(struct trace_process){.pid = process->pid,
+                                      .parent_pid = process->parent_pid,
+                                      .start_ns = process->start_ns,
+                                      .end_ns = process->end_ns,
+                                      .name = process->name,
+                                      .executable = process->executable ? process->executable : "",
+                                      .runtime = process->runtime});
+}
+
+bool process_map(struct process *image, const struct mapping *mapping, bool replace) {
+  size_t first = 0, end;
+  while (first < image->mapping_count && image->mappings[first].end <= mapping->start)
+    first++;
+  for (end = first; end < image->mapping_count && image->mappings[end].start < mapping->end;)
+    end++;
+  if (mapping->start >= mapping->end || (end > first && !replace))
+    return false;
+  size_t tail = image->mapping_count - end;
+  if (end == first) {
+    struct mapping *grown =
+        reallocarray(image->mappings, image->mapping_count + 1, sizeof(*image->mappings));
+    if (!grown)
+      return false;
+    image->mappings = grown;
+  }
+  memmove(image->mappings + first + 1, image->mappings + end, tail * sizeof(*image->mappings));
+  image->mappings[first] = *mapping;
+  image->mapping_count = first + 1 + tail;
+  return true;
 }
 
 const struct mapping *process_find_mapping(const struct process *process, uint64_t address) {
@@ -439,5 +495,6 @@ const struct mapping *process_find_mapping(const struct process *process, uint64
 }
 
 void process_store_reclaim(struct process_store *store, uint64_t time_ns) {
-  region_reclaim(store->regions, time_ns);
+  if (store->regions)
+    region_reclaim(store->regions, time_ns);
 }

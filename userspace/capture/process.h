@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* The profiled processes: their executable mappings and interpreter, as read from /proc, and their
- * entries in the BPF maps. */
+ * entries in the BPF maps, where the capture has BPF. */
 #ifndef RAGPROF_CAPTURE_PROCESS_H
 #define RAGPROF_CAPTURE_PROCESS_H
 
@@ -11,12 +11,14 @@
 
 #include "capture/module.h"
 #include "ragprof.h"
+#include "trace/writer.h"
 
 /* An executable mapping. */
 struct mapping {
   uint64_t start;
   uint64_t end;
   uint64_t offset;       /* in the file */
+  uint64_t vaddr;        /* of `start`, in the file; UINT64_MAX: unknown */
   struct module *module; /* NULL: anonymous memory (compiled at run time) */
 };
 
@@ -42,11 +44,13 @@ struct process {
   uint64_t patience_ns; /* how soon they may be read again: longer after each time in vain */
   uint32_t jit_module;  /* trace id of what its run-time compiled code is put under; 0: none yet */
   bool is_target;       /* named by the user, not a child of one */
+  bool is_image; /* in no store: its mappings come from the process itself (capture/shim_stacks.c)
+                  */
 };
 
 struct process_store;
 
-/* What of the BPF side the processes are entered into. */
+/* What of the BPF side the processes are entered into. Without BPF: -1, -1, NULL. */
 struct process_maps {
   int processes_fd;
   int python_fd;
@@ -66,6 +70,13 @@ size_t process_store_count(const struct process_store *store);
  * maps. 0, -ESRCH when it is gone, -ENOENT when it has no user memory (a kernel thread), … */
 int process_store_add(struct process_store *store, uint32_t pid, struct process **out);
 
+/* A process that can no longer be read. NULL: out of memory. */
+struct process *process_store_add_gone(struct process_store *store, uint32_t pid,
+                                       uint32_t parent_pid, const char *name);
+
+/* The last process of a PID, also an ended one; NULL when there was none. */
+struct process *process_store_last(struct process_store *store, uint32_t pid);
+
 /* A child that BPF has entered already: takes its parent's mappings over. NULL: out of memory. */
 struct process *process_store_fork(struct process_store *store, uint32_t parent_pid, uint32_t pid,
                                    const char *name, uint64_t now_ns);
@@ -81,6 +92,16 @@ void process_store_expect(struct process *process);
 
 /* The process ended: what it holds in the BPF maps is given back. */
 void process_store_end(struct process_store *store, struct process *process, uint64_t now_ns);
+
+/* Its record in the trace. */
+void process_put(const struct process *process, struct trace_writer *writer);
+
+/* Puts a mapping in its place among those of an image; what it overlaps makes room when it may
+ * `replace`, else it is left out. False when it is not in now. */
+bool process_map(struct process *image, const struct mapping *mapping, bool replace);
+
+/* Looks for an interpreter among the mappings: sets bias, binary and runtime. */
+bool process_find_python(struct process *process);
 
 /* The mapping that holds an address; NULL when none does. */
 const struct mapping *process_find_mapping(const struct process *process, uint64_t address);

@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/resource.h>
+#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -41,6 +42,10 @@ struct session {
   struct thread_store *threads;
   struct mmap_watch *watch;
   struct ring_buffer *ring;
+  struct shim *shim;              /* NULL: nothing is preloaded */
+  struct account_store *accounts; /* without BPF */
+  int target_fd;                  /* readable when the target has ended, without BPF; -1 */
+  char without_bpf[512];          /* why */
   int epoll_fd;
   uint64_t start_ns; /* CLOCK_MONOTONIC */
   uint64_t last_tick_ns;
@@ -108,15 +113,7 @@ static void on_wait_sum(void *context, const struct wait_key *key, const struct 
 }
 
 static void put_process(struct session *session, const struct process *process) {
-  trace_put_process(
-      session->writer,
-      &(struct trace_process){.pid = process->pid,
-                              .parent_pid = process->parent_pid,
-                              .start_ns = process->start_ns,
-                              .end_ns = process->end_ns,
-                              .name = process->name,
-                              .executable = process->executable ? process->executable : "",
-                              .runtime = process->runtime});
+  process_put(process, session->writer);
 }
 
 static void on_process(struct session *session, const struct event_process *event) {
@@ -201,8 +198,12 @@ static int on_event(void *context, void *data, size_t bytes) {
 /* ---- prepare ---- */
 
 static int make_stores(struct session *session) {
-  struct process_maps maps = programs_process_maps(session->programs);
-  int result = table_store_new(&session->tables, programs_segments_fd(session->programs));
+  struct process_maps maps = {.processes_fd = -1, .python_fd = -1};
+  int result = 0;
+  if (session->programs) {
+    maps = programs_process_maps(session->programs);
+    result = table_store_new(&session->tables, programs_segments_fd(session->programs));
+  }
   if (!result)
     result = module_store_new(&session->modules, session->tables, session->writer);
   if (!result)
@@ -219,6 +220,8 @@ static int make_channels(struct session *session) {
   session->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
   if (session->epoll_fd < 0)
     return error_errno("epoll_create1");
+  if (!session->programs)
+    return 0;
   session->ring = ring_buffer__new(programs_events_fd(session->programs), on_event, session, NULL);
   if (!session->ring)
     return error_errno("cannot open the event buffer");
@@ -238,6 +241,10 @@ static void raise_file_limit(void) {
 }
 
 static void session_free(struct session *session) {
+  shim_free(session->shim);
+  account_store_free(session->accounts);
+  if (session->target_fd >= 0)
+    close(session->target_fd);
   mmap_watch_free(session->watch);
   ring_buffer__free(session->ring);
   if (session->epoll_fd >= 0)
@@ -251,17 +258,45 @@ static void session_free(struct session *session) {
   free(session);
 }
 
+/* Loads the programs, or notes why not where the shim can do without. */
+static int load_programs(struct session *session) {
+  const struct session_options *options = &session->options;
+  struct programs_options programs = {.frequency_hz = options->frequency_hz,
+                                      .follow_children = options->follow_children};
+  if (options->bpf == SESSION_BPF_OFF)
+    return 0;
+  int result = programs_load(&session->programs, &programs);
+  if (!result || options->bpf == SESSION_BPF_NEEDED)
+    return result;
+  snprintf(session->without_bpf, sizeof(session->without_bpf), "%s", error_text());
+  return 0;
+}
+
+const char *session_without_bpf(const struct session *session) {
+  return session->without_bpf;
+}
+
+const char *session_shim_note(const struct session *session) {
+  return session->shim ? shim_note(session->shim) : "";
+}
+
+void session_environment(const struct session *session, struct buf *out) {
+  if (session->shim)
+    shim_environment(session->shim, session->programs ? 0 : session->options.frequency_hz, out);
+}
+
 int session_prepare(struct session **out, const struct session_options *options) {
   struct session *session = calloc(1, sizeof(*session));
   if (!session)
     return error_set(ENOMEM, "out of memory");
   session->options = *options;
   session->epoll_fd = -1;
+  session->target_fd = -1;
   session->start_ns = now_ns();
   raise_file_limit();
-  struct programs_options programs = {.frequency_hz = options->frequency_hz,
-                                      .follow_children = options->follow_children};
-  int result = programs_load(&session->programs, &programs);
+  int result = load_programs(session);
+  if (!result && options->shim)
+    result = shim_new(&session->shim, options->shim);
   if (!result)
     result = trace_writer_open(&session->writer, options->output, options->overwrite);
   if (!result)
@@ -294,6 +329,15 @@ static void add_child(void *context, pid_t pid) {
   process_children(pid, add_child, session);
 }
 
+static int watch_target(struct session *session, pid_t pid) {
+  struct epoll_event event = {.events = EPOLLIN};
+  session->target_fd = (int)syscall(SYS_pidfd_open, pid, 0);
+  if (session->target_fd < 0 ||
+      epoll_ctl(session->epoll_fd, EPOLL_CTL_ADD, session->target_fd, &event))
+    return error_errno("cannot wait for the end of process %d (Linux 5.3 is needed)", pid);
+  return 0;
+}
+
 int session_add(struct session *session, pid_t pid) {
   struct process *process = process_store_get(session->processes, (uint32_t)pid);
   int result = process ? 0 : process_store_add(session->processes, (uint32_t)pid, &process);
@@ -302,6 +346,8 @@ int session_add(struct session *session, pid_t pid) {
   session->targets_alive += !process->is_target;
   process->is_target = true;
   put_process(session, process);
+  if (!session->programs)
+    return watch_target(session, pid);
   if (session->options.follow_children)
     process_children(pid, add_child, session);
   return 0;
@@ -309,51 +355,95 @@ int session_add(struct session *session, pid_t pid) {
 
 /* ---- run ---- */
 
+static void begin_shim(struct session *session) {
+  struct shim_sink sink = {.writer = session->writer,
+                           .processes = session->processes,
+                           .modules = session->modules,
+                           .stacks = session->stacks,
+                           .threads = session->threads,
+                           .accounts = session->accounts,
+                           .start_ns = session->start_ns,
+                           .follow_children = session->options.follow_children};
+  shim_begin(session->shim, &sink);
+}
+
 int session_activate(struct session *session) {
   session->start_ns = now_ns();
   session->last_tick_ns = session->start_ns;
   session->last_report_ns = session->start_ns;
   session->last_flush_ns = session->start_ns;
   facts_put_start(session->writer, &session->options);
-  int result = programs_attach(session->programs);
+  int result = session->programs
+                   ? programs_attach(session->programs)
+                   : account_store_new(&session->accounts, session->threads, session->start_ns,
+                                       session->options.frequency_hz);
   if (!result)
-    facts_put_event(session->writer, programs_event(session->programs));
+    facts_put_source(session->writer,
+                     session->programs ? programs_event(session->programs) : "cpu-clock",
+                     session->programs != NULL, session->shim != NULL);
+  if (!result && session->shim)
+    begin_shim(session);
   getrusage(RUSAGE_SELF, &session->usage_at_start);
   return result;
+}
+
+static void tend_programs(struct session *session, uint64_t time_ns) {
+  programs_take_waits(session->programs, false, on_wait_sum, session);
+  programs_tend_stacks(session->programs, session->stacks_shipped);
+  process_store_reclaim(session->processes, time_ns);
+  if (time_ns - session->last_report_ns < REPORT_NS)
+    return;
+  session->last_report_ns = time_ns;
+  programs_report_threads(session->programs, false);
 }
 
 static int on_clock(struct session *session, uint64_t time_ns) {
   if (time_ns - session->last_tick_ns < TICK_NS)
     return 0;
-  programs_take_waits(session->programs, false, on_wait_sum, session);
+  if (session->programs)
+    tend_programs(session, time_ns);
   session->last_tick_ns = time_ns;
-  programs_tend_stacks(session->programs, session->stacks_shipped);
-  process_store_reclaim(session->processes, time_ns);
-  if (time_ns - session->last_report_ns >= REPORT_NS) {
-    session->last_report_ns = time_ns;
-    programs_report_threads(session->programs, false);
-  }
   if (time_ns - session->last_flush_ns < FLUSH_NS)
     return 0;
   session->last_flush_ns = time_ns;
   return trace_writer_flush(session->writer);
 }
 
+static uint64_t count_samples(const struct session *session) {
+  return session->samples + (session->shim ? shim_totals(session->shim).samples : 0);
+}
+
 static void show_progress(const struct session *session, uint64_t time_ns) {
   log_progress("recording %llu s, %llu samples, %u threads  (Ctrl-C ends it)",
                (unsigned long long)(since_start(session, time_ns) / NS_PER_S),
-               (unsigned long long)session->samples, thread_store_count(session->threads));
+               (unsigned long long)count_samples(session), thread_store_count(session->threads));
+}
+
+/* Waits for events, or at most so long, and takes them. */
+static void take_events(struct session *session, uint64_t pause_ns) {
+  struct epoll_event events[16];
+  int count =
+      epoll_wait(session->epoll_fd, events, 16, (int)((pause_ns + NS_PER_MS - 1) / NS_PER_MS));
+  if (session->programs) {
+    mmap_watch_drain(session->watch, on_mapping, session);
+    ring_buffer__consume(session->ring);
+  } else if (count > 0) { /* nothing else is waited for */
+    session->targets_alive = 0;
+  }
 }
 
 enum session_end session_run(struct session *session, uint64_t duration_ns,
                              const volatile sig_atomic_t *stop) {
-  struct epoll_event events[16];
   enum session_end end = SESSION_INTERRUPTED;
+  uint64_t pause_ns = 0;
   while (!*stop) {
-    epoll_wait(session->epoll_fd, events, 16, POLL_MS);
-    mmap_watch_drain(session->watch, on_mapping, session);
-    ring_buffer__consume(session->ring);
+    take_events(session, pause_ns);
     uint64_t time_ns = now_ns();
+    pause_ns = POLL_MS * NS_PER_MS;
+    if (session->shim) {
+      uint64_t until_ns = shim_tick(session->shim, time_ns);
+      pause_ns = until_ns < pause_ns ? until_ns : pause_ns;
+    }
     if (on_clock(session, time_ns)) {
       end = SESSION_FAILED;
       break;
@@ -386,6 +476,21 @@ static void stop_programs(struct session *session) {
   programs_take_waits(session->programs, true, on_wait_sum, session);
 }
 
+/* The last of the regions; the target's end, where BPF does not tell. Returns what was lost. */
+static uint64_t end_shim(struct session *session, uint64_t end_ns) {
+  if (!session->shim)
+    return 0;
+  shim_end(session->shim, end_ns);
+  for (size_t i = 0; !session->programs && i < process_store_count(session->processes); i++) {
+    struct process *process = process_store_at(session->processes, i);
+    if (!process->is_target || process->end_ns || session->targets_alive)
+      continue;
+    process_store_end(session->processes, process, since_start(session, end_ns));
+    put_process(session, process);
+  }
+  return shim_put_facts(session->shim, session->writer);
+}
+
 int session_finish(struct session *session, enum session_end end, struct session_summary *summary) {
   static const char *const ends[] = {
       [SESSION_INTERRUPTED] = "interrupted",
@@ -394,8 +499,10 @@ int session_finish(struct session *session, enum session_end end, struct session
       [SESSION_FAILED] = "failed",
   };
   getrusage(RUSAGE_SELF, &session->usage_at_end);
-  stop_programs(session);
+  if (session->programs)
+    stop_programs(session);
   uint64_t end_ns = now_ns();
+  uint64_t lost = end_shim(session, end_ns);
   struct naming_options naming = {.inlines = session->options.inlines,
                                   .follow_debuginfod = session->options.follow_debuginfod};
   name_frames(session->stacks, session->processes, session->writer, &naming);
@@ -404,17 +511,20 @@ int session_finish(struct session *session, enum session_end end, struct session
                             .programs = session->programs,
                             .processes = session->processes,
                             .statistics = stack_store_statistics(session->stacks),
-                            .table_bytes = table_store_bytes(session->tables),
+                            .table_bytes = session->tables ? table_store_bytes(session->tables) : 0,
+                            .samples = count_samples(session),
                             .usage_at_start = &session->usage_at_start,
                             .usage_at_end = &session->usage_at_end};
-  uint64_t lost = facts_put_end(session->writer, &facts);
+  lost += facts_put_end(session->writer, &facts);
   *summary = (struct session_summary){
       .duration_ns = facts.duration_ns,
-      .samples = session->samples,
+      .samples = count_samples(session),
       .lost = lost,
       .threads = thread_store_count(session->threads),
       .processes = (uint32_t)process_store_count(session->processes),
   };
+  if (session->shim)
+    summary->heap = shim_totals(session->shim);
   int result = trace_writer_flush(session->writer);
   summary->file_bytes = trace_writer_bytes(session->writer);
   int closed = trace_writer_close(session->writer);

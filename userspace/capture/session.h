@@ -9,10 +9,22 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "base/buf.h"
+#include "capture/shim.h"
+
 struct session;
+
+/* Whether the kernel's side is recorded. */
+enum session_bpf {
+  SESSION_BPF_NEEDED,
+  SESSION_BPF_IF_ALLOWED, /* without privileges, the shim alone has to do */
+  SESSION_BPF_OFF,
+};
 
 struct session_options {
   const char *command; /* "attach", "run": for the record */
+  enum session_bpf bpf;
+  const struct shim_options *shim; /* NULL: nothing is preloaded; then BPF is needed */
   uint32_t frequency_hz;
   bool follow_children;
   bool inlines;
@@ -21,12 +33,20 @@ struct session_options {
   bool overwrite;
 };
 
-/* Loads the BPF programs and creates the file. Nothing runs in the target's way yet. 0 or -errno.
+/* Loads the BPF programs and creates the file, and the shim's folder. Nothing runs in the target's
+ * way yet. 0 or -errno.
  */
 int session_prepare(struct session **out, const struct session_options *options);
 
 /* Adds a process, before session_activate; its children, too, when they are followed. */
 int session_add(struct session *session, pid_t pid);
+
+/* Why BPF is not used although it might have been; "" otherwise. */
+const char *session_without_bpf(const struct session *session);
+/* What the user should know of the shim's folder; "" for nothing. */
+const char *session_shim_note(const struct session *session);
+/* What a command that is to be recorded by the shim is started with: "NAME=value\0" for each. */
+void session_environment(const struct session *session, struct buf *out);
 
 /* From here on samples and waits are recorded. */
 int session_activate(struct session *session);
@@ -51,6 +71,7 @@ struct session_summary {
   uint64_t file_bytes;
   uint32_t threads;
   uint32_t processes;
+  struct shim_totals heap;
 };
 
 /* A fact for the trace, such as the exit status of the command. */

@@ -159,9 +159,8 @@ static uint32_t native_frame(struct stack_store *store, struct process *process,
   struct module *module = mapping ? mapping->module : NULL;
   if (!module)
     return jit_frame(store, process, pc);
-  uint64_t vaddr = unwind_table_vaddr(&module->table, mapping->offset);
-  uint64_t inside = pc - mapping->start;
-  uint64_t address = vaddr == UINT64_MAX ? mapping->offset + inside : vaddr + inside;
+  uint64_t begin = mapping->vaddr == UINT64_MAX ? mapping->offset : mapping->vaddr;
+  uint64_t address = begin + (pc - mapping->start);
   return unnamed_frame(
       store, (struct unnamed_frame){.kind = FRAME_NATIVE, .module = module, .address = address},
       module->trace_id);
@@ -263,8 +262,7 @@ static bool is_entry_point(const struct merge *merge) {
   const struct mapping *mapping = process_find_mapping(merge->process, pc);
   if (!mapping || !mapping->module || !mapping->module->entry_vaddr)
     return false;
-  uint64_t vaddr = unwind_table_vaddr(&mapping->module->table, mapping->offset);
-  return vaddr + (pc - mapping->start) - mapping->module->entry_vaddr < ENTRY_BYTES;
+  return mapping->vaddr + (pc - mapping->start) - mapping->module->entry_vaddr < ENTRY_BYTES;
 }
 
 static void merge_user(struct merge *merge) {
@@ -303,6 +301,8 @@ static bool has_unmapped(const struct merge *merge) {
  * stop for that. */
 static void complete_native(struct merge *merge) {
   struct stack_store *store = merge->store;
+  if (merge->process->is_image)
+    return;
   if (merge->event->raw)
     process_store_expect(merge->process);
   if (merge->event->raw ||
@@ -326,10 +326,16 @@ static bool is_sound(const struct event_stack *event, size_t bytes) {
 }
 
 void stack_store_stack(struct stack_store *store, const struct event_stack *event, size_t bytes) {
-  if (!is_sound(event, bytes) || hash_get(&store->nodes, event->id))
+  if (bytes < offsetof(struct event_stack, frames))
     return;
   struct process *process = process_store_get(store->processes, event->tgid);
-  if (!process)
+  if (process)
+    stack_store_stack_of(store, process, event, bytes);
+}
+
+void stack_store_stack_of(struct stack_store *store, struct process *process,
+                          const struct event_stack *event, size_t bytes) {
+  if (!is_sound(event, bytes) || hash_get(&store->nodes, event->id))
     return;
   struct merge *merge = &store->merge;
   const __u64 *native = event->frames + event->kernel_count;

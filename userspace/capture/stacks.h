@@ -38,6 +38,10 @@ void stack_store_code(struct stack_store *store, const struct event_code *event,
 void stack_store_raw(struct stack_store *store, const struct event_raw *event, size_t bytes);
 void stack_store_stack(struct stack_store *store, const struct event_stack *event, size_t bytes);
 
+/* The same for a stack of a process that is in no store. */
+void stack_store_stack_of(struct stack_store *store, struct process *process,
+                          const struct event_stack *event, size_t bytes);
+
 /* The node of a stack that was shipped before; a mark that says so when it was lost. */
 uint32_t stack_store_node(struct stack_store *store, uint64_t stack_id);
 

@@ -124,3 +124,15 @@ void thread_store_report(struct thread_store *store, const struct event_thread *
     put(store, id);
   put_account(store, id, event, base_ns);
 }
+
+void thread_store_began(struct thread_store *store, uint32_t tid, uint64_t start_ns) {
+  uint32_t id = thread_store_find(store, tid);
+  if (!id || store->threads[id - 1].start_ns == start_ns)
+    return;
+  store->threads[id - 1].start_ns = start_ns;
+  put(store, id);
+}
+
+void thread_store_forget(struct thread_store *store, uint32_t tid) {
+  hash_put(&store->by_tid, tid, 0);
+}

@@ -23,6 +23,11 @@ uint32_t thread_store_find(const struct thread_store *store, uint32_t tid);
 void thread_store_report(struct thread_store *store, const struct event_thread *event,
                          uint64_t base_ns);
 
+/* When a thread began, since the capture's start, where no event told. */
+void thread_store_began(struct thread_store *store, uint32_t tid, uint64_t start_ns);
+/* The next thread of this TID is another one. */
+void thread_store_forget(struct thread_store *store, uint32_t tid);
+
 uint32_t thread_store_count(const struct thread_store *store);
 
 #endif

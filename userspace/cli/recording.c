@@ -69,6 +69,13 @@ int recording_options(const struct command *command, const struct arguments *arg
   return EXIT_OK;
 }
 
+static void say_heap(const struct shim_totals *heap) {
+  char live[UNITS_TEXT_BYTES], peak[UNITS_TEXT_BYTES];
+  log_info("heap: %llu allocations, %s live at the end, %s at the peak",
+           (unsigned long long)heap->allocations, units_bytes(live, heap->live_bytes),
+           units_bytes(peak, heap->peak_bytes));
+}
+
 int recording_finish(struct session *session, enum session_end end, const char *path) {
   struct session_summary summary;
   char duration[UNITS_TEXT_BYTES], size[UNITS_TEXT_BYTES];
@@ -78,6 +85,8 @@ int recording_finish(struct session *session, enum session_end end, const char *
            units_ns(duration, summary.duration_ns), summary.processes,
            summary.processes == 1 ? "" : "es", summary.threads, summary.threads == 1 ? "" : "s",
            (unsigned long long)summary.samples, units_bytes(size, summary.file_bytes), path);
+  if (summary.heap.counts_heap)
+    say_heap(&summary.heap);
   if (summary.lost)
     log_warning("%llu events were lost; the report says which", (unsigned long long)summary.lost);
   log_info("look at it with 'ragprof report %s' or 'ragprof flame %s'", path, path);
