@@ -152,6 +152,7 @@ void shim_block_new(struct shim_thread *thread, uint32_t kind, void *block, size
 uint64_t shim_block_take(uint32_t kind, void *block) {
   uint64_t word = live_take(&blocks[kind], block);
 
+  __builtin_prefetch(&shim_region->sites[live_site(word)].allocations, 1);
   if (SHIM_UNLIKELY(interval_of(kind)) && word)
     __atomic_sub_fetch(pages_of(kind, block), 1, __ATOMIC_RELAXED);
   return word;

@@ -5,7 +5,7 @@
 SHIM := $(B)/libragprof.so
 SHIM_SOURCES := $(wildcard preload/*.c)
 SHIM_FLAGS := -O2 -g -fPIC -fvisibility=hidden -fno-stack-protector \
-  -fexceptions -ftls-model=initial-exec -Ipreload -Iuserspace -Ibpf -D_GNU_SOURCE
+  -flto=auto -fexceptions -ftls-model=initial-exec -Ipreload -Iuserspace -Ibpf -D_GNU_SOURCE
 SHIM_FLAGS += $(if $(filter x86_64,$(ARCH)),-fcf-protection)
 SHIM_LDFLAGS := -shared -Wl,-z,relro,-z,now,-z,noexecstack,-z,nodelete -Wl,--no-undefined
 
@@ -13,11 +13,13 @@ EXTRA_ALL += $(SHIM)
 
 shim: $(SHIM)
 
-# preload/parts.mk names the files of userspace/ that the shim shares.
+# What the shim shares with userspace/: parts that allocate nothing.
+SHIM_SHARED_SOURCES := userspace/base/cursor.c \
+  $(addprefix userspace/unwind/,cpython.c ehframe_entry.c ehframe_program.c ehframe_row.c)
 SHIM_OBJECTS := $(SHIM_SOURCES:%.c=$(B)/shim/%.o) $(SHIM_SHARED_SOURCES:%.c=$(B)/shim/%.o)
 
 $(SHIM): $(SHIM_OBJECTS)
-	$(call Q,link,$@)$(CC) $(SHIM_LDFLAGS) -o $@ $^
+	$(call Q,link,$@)$(CC) $(SHIM_FLAGS) $(SHIM_LDFLAGS) -o $@ $^
 
 $(B)/shim/%.o: %.c
 	@mkdir -p $(@D)

@@ -67,6 +67,15 @@ struct shim_cpu {
   uint64_t routine;  /* where the thread began, as given to pthread_create; 0: not known */
 };
 
+/* sites.c: what a thread remembers of the sites that it met, by hash. */
+#define SHIM_KNOWN_SITES 256u
+
+struct shim_known_site {
+  uint64_t hash;
+  uint32_t site;
+  uint32_t serial; /* shim_region_serial */
+};
+
 struct shim_thread {
   struct shim_thread *next; /* all of them; or the free ones */
   uint32_t tid;
@@ -82,6 +91,7 @@ struct shim_thread {
   struct shim_walk *handler_walk;
   struct shim_python *python;
   struct shim_cpu cpu;
+  struct shim_known_site sites[SHIM_KNOWN_SITES];
 };
 
 /* Enters the shim for the calling thread: its record, or NULL when the shim is not ready, does not

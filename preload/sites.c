@@ -86,12 +86,11 @@ static uint64_t site_hash(uint32_t kind, const struct shim_stack *stack) {
   return hash ? hash : 1;
 }
 
-uint32_t shim_site(struct shim_thread *thread, uint32_t kind, const struct shim_stack *stack) {
+static __attribute__((noinline)) uint32_t find_site(uint32_t kind, uint64_t hash,
+                                                    const struct shim_stack *stack) {
   struct chains *table = get_chains();
-  uint64_t hash = site_hash(kind, stack);
   uint32_t site = 0;
 
-  (void)thread;
   if (SHIM_LIKELY(table != NULL)) {
     uint32_t *bucket = &table->first[hash >> 48];
     uint32_t first = __atomic_load_n(bucket, __ATOMIC_ACQUIRE);
@@ -111,4 +110,19 @@ uint32_t shim_site(struct shim_thread *thread, uint32_t kind, const struct shim_
     return site;
   __atomic_add_fetch(&shim_region->lost_sites, 1, __ATOMIC_RELAXED);
   return kind < REGION_CALLS ? kind : REGION_CALLS;
+}
+
+uint32_t shim_site(struct shim_thread *thread, uint32_t kind, const struct shim_stack *stack) {
+  uint64_t hash = site_hash(kind, stack);
+  struct shim_known_site *known = &thread->sites[hash % SHIM_KNOWN_SITES];
+
+  if (thread->in_handler) /* what it interrupted may be at that entry */
+    return find_site(kind, hash, stack);
+  if (SHIM_UNLIKELY(known->hash != hash || known->serial != shim_region_serial)) {
+    uint32_t site = find_site(kind, hash, stack);
+    if (site <= REGION_CALLS)
+      return site;
+    *known = (struct shim_known_site){.hash = hash, .site = site, .serial = shim_region_serial};
+  }
+  return known->site;
 }
