@@ -119,9 +119,27 @@ static size_t path_of(const struct shim_object *object, char *to) {
 /* Of the module that is being published; used under the lock, as stacks may be small. */
 static char path[PATH_BYTES_MAX];
 
-static bool put_module(struct region *region, const struct shim_object *object, uint32_t index) {
+/* How often something was unloaded, and how often it was when modules[k] was last seen to be what
+ * lies there. */
+static uint32_t unloads;
+static uint32_t seen[REGION_MODULES_MAX];
+
+/* The latest module at the object's place; module_count where there is none. */
+static uint32_t find_overlapping(const struct region *region, const struct shim_object *object) {
+  uint32_t count = region->module_count;
+
+  for (uint32_t i = count; i-- > 0;)
+    if (region->modules[i].start < object->end && object->start < region->modules[i].end)
+      return i;
+  return count;
+}
+
+/* Where it takes the place of another module, a new generation begins: the same addresses mean
+ * something else from now on. */
+static bool put_module(struct region *region, const struct shim_object *object,
+                       bool takes_a_place) {
+  uint32_t index = region->module_count, id_bytes = 0;
   struct region_module *module = &region->modules[index];
-  uint32_t id_bytes = 0;
 
   if (index >= REGION_MODULES_MAX || !shim_region_room(module, sizeof(*module)))
     return false;
@@ -131,7 +149,7 @@ static bool put_module(struct region *region, const struct shim_object *object, 
       .start = object->start,
       .end = object->end,
       .bias = object->bias,
-      .generation = __atomic_load_n(&region->generation, __ATOMIC_RELAXED),
+      .generation = region->generation + takes_a_place,
       .path_off = shim_region_text(path, path_bytes),
       .path_bytes = (uint16_t)path_bytes,
       .build_id_off = id ? shim_region_text(id, id_bytes) : 0,
@@ -139,12 +157,11 @@ static bool put_module(struct region *region, const struct shim_object *object, 
   };
   if (module->path_off == UINT32_MAX || module->build_id_off == UINT32_MAX)
     return false;
+  seen[index] = __atomic_load_n(&unloads, __ATOMIC_RELAXED);
   __atomic_store_n(&region->module_count, index + 1, __ATOMIC_RELEASE);
+  __atomic_store_n(&region->generation, module->generation, __ATOMIC_RELEASE);
   return true;
 }
-
-/* In which generation modules[k] was last seen to be what lies there. */
-static uint32_t seen[REGION_MODULES_MAX];
 
 static bool is_same_file(const struct region *region, const struct region_module *module,
                          const struct shim_object *object) {
@@ -154,26 +171,21 @@ static bool is_same_file(const struct region *region, const struct region_module
   return path_of(object, path) == module->path_bytes &&
          !memcmp(path, region->text + module->path_off, module->path_bytes) &&
          id_bytes == module->build_id_bytes &&
-         !memcmp(id, region->text + module->build_id_off, id_bytes);
+         (!id_bytes || !memcmp(id, region->text + module->build_id_off, id_bytes));
 }
 
-/* Whether the latest module at the object's place is the object: unloaded objects make room for
- * others, and for themselves. */
+/* Whether modules[index] is the object: those that were unloaded make room for others, and for
+ * themselves. */
 static bool is_known(const struct region *region, const struct shim_object *object,
-                     uint32_t count) {
-  uint32_t generation = __atomic_load_n(&region->generation, __ATOMIC_RELAXED);
+                     uint32_t index) {
+  const struct region_module *module = &region->modules[index];
+  uint32_t now = __atomic_load_n(&unloads, __ATOMIC_RELAXED);
 
-  while (count-- > 0) {
-    const struct region_module *module = &region->modules[count];
-    if (module->start >= object->end || object->start >= module->end)
-      continue;
-    if (module->start != object->start || module->end != object->end ||
-        (seen[count] != generation && !is_same_file(region, module, object)))
-      return false;
-    seen[count] = generation;
-    return true;
-  }
-  return false;
+  if (module->start != object->start || module->end != object->end ||
+      (seen[index] != now && !is_same_file(region, module, object)))
+    return false;
+  seen[index] = now;
+  return true;
 }
 
 bool shim_object_publish(const struct shim_object *object) {
@@ -181,15 +193,17 @@ bool shim_object_publish(const struct shim_object *object) {
 
   if (__atomic_exchange_n(&publishing, 1, __ATOMIC_ACQUIRE))
     return false;
-  uint32_t count = __atomic_load_n(&region->module_count, __ATOMIC_RELAXED);
-  if (!is_known(region, object, count)) {
-    if (put_module(region, object, count))
-      seen[count] = region->modules[count].generation;
-    else
-      __atomic_add_fetch(&region->lost_modules, 1, __ATOMIC_RELAXED);
-  }
+  uint32_t index = find_overlapping(region, object);
+  bool takes_a_place = index < region->module_count;
+  if ((!takes_a_place || !is_known(region, object, index)) &&
+      !put_module(region, object, takes_a_place))
+    __atomic_add_fetch(&region->lost_modules, 1, __ATOMIC_RELAXED);
   __atomic_store_n(&publishing, 0, __ATOMIC_RELEASE);
   return true;
+}
+
+void shim_objects_unloaded(void) {
+  __atomic_add_fetch(&unloads, 1, __ATOMIC_RELEASE);
 }
 
 void shim_objects_restart(void) {

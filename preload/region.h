@@ -226,7 +226,7 @@ struct region {
   uint32_t module_count;
   uint32_t code_count;
   uint32_t text_bytes;
-  uint32_t generation;  /* of the modules: grows when one is unloaded */
+  uint32_t generation;  /* of the modules: grows when one takes another's place */
   uint64_t event_count; /* events so far; the last REGION_EVENTS_MAX are in the ring */
 
   uint64_t iterations; /* so far */

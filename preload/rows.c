@@ -62,8 +62,7 @@ void shim_rows_check(void) {
 void shim_modules_changed(bool unloaded) {
   if (!unloaded)
     return; /* what was loaded is found when it is met */
-  if (shim_region)
-    __atomic_add_fetch(&shim_region->generation, 1, __ATOMIC_RELAXED);
+  shim_objects_unloaded();
   forget();
 }
 

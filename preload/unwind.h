@@ -52,6 +52,8 @@ bool shim_object_find(uint64_t pc, struct shim_object *object);
 uint64_t shim_object_segment_end(const struct shim_object *object, uint64_t address);
 /* Puts the object in region.modules[], once. False: another thread is at it, try again later. */
 bool shim_object_publish(const struct shim_object *object);
+/* Something was unloaded: what is published may not be there. */
+void shim_objects_unloaded(void);
 /* A fork's child: whoever was at it is not there. */
 void shim_objects_restart(void);
 
