@@ -9,8 +9,8 @@ const sources = ['data.js', 'tree.js', 'units.js', 'colors.js']
   .map(name => readFileSync(new URL(`../../userspace/render/page/${name}`, import.meta.url), 'utf8')).join('\n');
 const context = vm.createContext({ TextDecoder, Map, console });
 vm.runInContext(sources, context);
-const { Profile, MergedTree, Sums, callersOf, calleesOf, matchedUs } =
-  vm.runInContext('({ Profile, MergedTree, Sums, callersOf, calleesOf, matchedUs })', context);
+const { Profile, MergedTree, Sums, callersOf, calleesOf, matchedValue } =
+  vm.runInContext('({ Profile, MergedTree, Sums, callersOf, calleesOf, matchedValue })', context);
 
 const NATIVE = 1;
 const PYTHON = 3;
@@ -22,17 +22,18 @@ const varint = value => {
     bytes.push(value % 128 + 128);
   return [...bytes, value];
 };
+const zigzag = value => value < 0 ? -2 * value - 1 : 2 * value;
 const text = value => [...varint(Buffer.byteLength(value)), ...Buffer.from(value)];
 
 // Two threads of 10 µs a sample; four buckets of 1 ms.
 const facts = {
   bucket_ns: 1e6, bucket_count: 4, reasons: ['unknown', 'disk'],
-  threads: [{ process: 0, tid: 1, weight_ns: 10000 }, { process: 0, tid: 2, weight_ns: 10000 }],
-  processes: [{ pid: 1 }], facts: {}, counters: {},
+  threads: [{ process: 0, tid: 1, weight_ns: 10000 }, { process: 1, tid: 2, weight_ns: 10000 }],
+  processes: [{ pid: 1 }, { pid: 2 }], facts: {}, counters: {}, heap: { leak_unit: 'iteration' },
 };
 const strings = ['', 'main', 'fib', '/srv/fib.py', 'eval', '/usr/bin/python3.11', 'read', '/lib/libc.so.6'];
-// name, file, module, first line, kind
-const functions = [[1, 0, 5, 0, NATIVE], [2, 3, 0, 5, PYTHON], [4, 0, 5, 0, NATIVE], [6, 0, 7, 0, NATIVE]];
+// name, file, module, first line, kind, whether it allocates for others
+const functions = [[1, 0, 5, 0, NATIVE, 0], [2, 3, 0, 5, PYTHON, 0], [4, 0, 5, 0, NATIVE, 1], [6, 0, 7, 0, NATIVE, 0]];
 // main → fib:7 → eval → fib:7 → eval → fib:9; fib:7 → read.  number - parent, function, line, flags
 const nodes = [[1, MAIN, 0, 0], [1, FIB, 7, 0], [1, EVAL, 0, 0], [1, FIB, 7, 0], [1, EVAL, 0, 0], [1, FIB, 9, 0], [5, READ, 0, 0]];
 // thread, node, way, entries: bucket delta, count[, µs]
@@ -44,15 +45,29 @@ const streams = [
   [1, 7, 2, [[1, 1, 500], [1, 0, 300]]], // read waits for the disk: 500 µs in 1, 300 in 2
 ];
 
+// process, node, live at the peak, growth and its bounds, entries: bucket delta, allocations, bytes, blocks, live bytes
+const sites = [
+  [0, 5, 300, 25, 20, 30, [[0, 3, 300, 3, 300], [2, 1, 50, -1, -100]]], // the inner eval, of fib
+  [1, 7, 8, 0, 0, 0, [[1, 4, 80, 1, 8], [2, 0, 0, -1, -8]]],            // read, in the other process
+];
+const series = [[0, 0, [[0, 1000], [3, -200]]]]; // process, metric, entries: bucket delta, change
+
 const body = [
   ...varint(functions.length), ...functions.flat().flatMap(varint),
   ...varint(nodes.length), ...nodes.flat().flatMap(varint),
   ...varint(streams.length),
   ...streams.flatMap(([thread, node, way, entries]) =>
     [thread, node, way, entries.length, ...entries.flat()].flatMap(varint)),
+  ...varint(sites.length),
+  ...sites.flatMap(site => [...site.slice(0, 6), site[6].length].flatMap(varint).concat(
+    site[6].flatMap(([bucket, allocations, bytes, blocks, live]) =>
+      [bucket, allocations, bytes, zigzag(blocks), zigzag(live)].flatMap(varint)))),
+  ...varint(series.length),
+  ...series.flatMap(([process, metric, entries]) => [process, metric, entries.length].flatMap(varint).concat(
+    entries.flatMap(([bucket, change]) => [bucket, zigzag(change)].flatMap(varint)))),
 ];
 const profile = new Profile(Uint8Array.from([
-  ...varint(1), ...text(JSON.stringify(facts)), ...text(strings.map(string => string + '\0').join('')), ...body]));
+  ...varint(2), ...text(JSON.stringify(facts)), ...text(strings.map(string => string + '\0').join('')), ...body]));
 const tree = new MergedTree(profile, false);
 const sums = new Sums(tree, null, null);
 const DISK = profile.firstReason + 1;
@@ -63,7 +78,7 @@ assert.equal(self[FIB], 10 + 20 + 40);
 assert.equal(total[FIB], 110);
 assert.equal(total[EVAL], 100 - 20 + 20); // all but the outer fib's own 10 µs
 assert.equal(total[MAIN], 110);
-assert.equal(sums.totalUs('wall'), 110 + 800);
+assert.equal(sums.total('wall'), 110 + 800);
 ({ self, total } = sums.functions('off-cpu'));
 assert.equal(total[FIB], 800);
 assert.equal(self[READ], 0);
@@ -73,7 +88,7 @@ assert.equal(self[DISK], 800);
 assert.equal(new Sums(tree, [0, 1], null).cpuUs, 20);
 assert.equal(new Sums(tree, [1, 3], null).cpuUs, 60);
 assert.equal(new Sums(tree, [2, 4], null).waitUs, 300);
-assert.equal(new Sums(tree, null, Uint8Array.from([1, 0])).totalUs('wall'), 70);
+assert.equal(new Sums(tree, null, Uint8Array.from([1, 0])).total('wall'), 70);
 
 // Lines: the outermost fib is at line 7 all the time.
 assert.deepEqual([...sums.lines('cpu', FIB, -1)].map(line => [...line]), [[7, 110]]);
@@ -87,16 +102,45 @@ assert.equal(names(callersOf(sums, 'off-cpu', DISK)), 'waiting: disk 800, read 8
 // Nested matches count once.
 const matches = new Uint8Array(profile.functionCount);
 matches[FIB] = matches[EVAL] = 1;
-assert.equal(matchedUs(sums.view('cpu'), matches), 110);
+assert.equal(matchedValue(sums.view('cpu'), matches), 110);
 
 // Without the interpreter's frames its time goes to the Python function, and fib calls fib.
 const compact = new Sums(new MergedTree(profile, true), null, null);
 ({ self, total } = compact.functions('cpu'));
 assert.equal(total[EVAL], 0);
 assert.equal(self[FIB], 110);
-assert.equal(compact.totalUs('wall'), 910);
+assert.equal(compact.total('wall'), 910);
 assert.equal(names(callersOf(compact, 'cpu', FIB)), 'fib 110');
 
+// Memory: 300 bytes live from bucket 0 on, 200 after bucket 2; 8 more in buckets 1 and 2. Most was
+// live in bucket 1.
+assert.equal(sums.total('alloc'), 430);
+assert.equal(sums.view('alloc').totalCount[0], 8);
+assert.equal(sums.total('live'), 200);
+assert.equal(sums.view('live').totalCount[0], 2);
+assert.equal(sums.total('peak'), 308);
+assert.equal(sums.total('leak'), 25);
+const inRange = range => new Sums(tree, range, null);
+assert.deepEqual([0, 1, 2, 3].map(b => inRange([b, b + 1]).total('live')), [300, 308, 208, 200]);
+assert.deepEqual([0, 1, 2, 3].map(b => inRange([b, b + 1]).total('alloc')), [300, 80, 50, 0]);
+assert.equal(inRange([2, 4]).total('peak'), 208);
+assert.equal(inRange([1, 3]).total('peak'), 308);
+const firstProcess = new Sums(tree, null, Uint8Array.from([1, 0]));
+assert.equal(firstProcess.total('alloc'), 350);
+assert.equal(firstProcess.total('peak'), 300);
+assert.deepEqual([...profile.memory.resident(4, () => true)], [1000, 1000, 1000, 800]);
+assert.equal(profile.memory.resident(4, () => false), null);
+assert.equal(profile.format('leak', 2048), '2.00\u202fKiB / iteration');
+
+// What an allocator took counts for the function that wanted it; recursion counts once.
+({ self, total } = sums.functions('live'));
+assert.equal(self[FIB], 200);
+assert.equal(self[EVAL], 0);
+assert.equal(total[EVAL], 200);
+assert.equal(total[MAIN], 200);
+assert.deepEqual([...sums.lines('live', FIB, -1)].map(line => [...line]), [[7, 200]]);
+assert.equal(names(calleesOf(sums, 'alloc', FIB)), 'fib 430, eval 350, fib 350, eval 350, read 80');
+
 // Whatever ends early is refused.
-assert.throws(() => new Profile(Uint8Array.from([...varint(1), ...text(JSON.stringify(facts)), ...text('\0'), ...body.slice(0, -1)])));
+assert.throws(() => new Profile(Uint8Array.from([...varint(2), ...text(JSON.stringify(facts)), ...text('\0'), ...body.slice(0, -1)])));
 assert.throws(() => new Profile(Uint8Array.from([9])), /another version/);

@@ -123,18 +123,18 @@ static struct calltree *built(enum calltree_kind kind, const struct calltree_fil
 static void cpu_merges_lines_and_keeps_recursion(void **state) {
   (void)state;
   struct calltree *tree = built(CALLTREE_CPU, NULL);
-  assert_int_equal(tree->total_ns, 307);
+  assert_int_equal(tree->total, 307);
   assert_int_equal(tree->nodes[0].total_count, 4);
   const struct calltree_node *top = child(tree, 0, MAIN);
-  assert_int_equal(top->self_ns, 7);
-  assert_int_equal(top->total_ns, 307);
+  assert_int_equal(top->self, 7);
+  assert_int_equal(top->total, 307);
   const struct calltree_node *work = child(tree, index_of(tree, top), WORK);
-  assert_int_equal(work->self_ns, 200);
+  assert_int_equal(work->self, 200);
   assert_int_equal(work->self_count, 2);
-  assert_int_equal(work->total_ns, 300);
+  assert_int_equal(work->total, 300);
   assert_int_equal(work->frame, 1);
   const struct calltree_node *inner = child(tree, index_of(tree, work), WORK);
-  assert_int_equal(inner->self_ns, 100);
+  assert_int_equal(inner->self, 100);
   /* Nothing ran in read: it is no part of this view. */
   assert_int_equal(tree->node_count, 4);
   calltree_free(tree);
@@ -143,29 +143,29 @@ static void cpu_merges_lines_and_keeps_recursion(void **state) {
 static void off_cpu_puts_reasons_at_leaves(void **state) {
   (void)state;
   struct calltree *tree = built(CALLTREE_OFF_CPU, NULL);
-  assert_int_equal(tree->total_ns, 80 + 20 + 50 + 10 + 9);
+  assert_int_equal(tree->total, 80 + 20 + 50 + 10 + 9);
   assert_int_equal(tree->nodes[0].total_count, 1 + 1 + 5 + 1);
   uint32_t top = index_of(tree, child(tree, 0, MAIN));
   uint32_t work = index_of(tree, child(tree, top, WORK));
   uint32_t read = index_of(tree, child(tree, work, READ));
   const struct calltree_node *socket = wait_leaf(tree, read, WAIT_SOCKET);
-  assert_int_equal(socket->self_ns, 130);
+  assert_int_equal(socket->self, 130);
   assert_int_equal(socket->self_count, 2);
   assert_int_equal(wait_leaf(tree, read, WAIT_FUTEX)->self_count, 5);
-  assert_int_equal(wait_leaf(tree, read, WAIT_RUN_QUEUE)->self_ns, 20);
-  assert_int_equal(wait_leaf(tree, top, WAIT_RUN_QUEUE)->self_ns, 9);
-  assert_int_equal(tree->nodes[read].self_ns, 0);
-  assert_int_equal(tree->nodes[read].total_ns, 160);
+  assert_int_equal(wait_leaf(tree, read, WAIT_RUN_QUEUE)->self, 20);
+  assert_int_equal(wait_leaf(tree, top, WAIT_RUN_QUEUE)->self, 9);
+  assert_int_equal(tree->nodes[read].self, 0);
+  assert_int_equal(tree->nodes[read].total, 160);
   calltree_free(tree);
 }
 
 static void wall_is_the_sum_of_both(void **state) {
   (void)state;
   struct calltree *tree = built(CALLTREE_WALL, NULL);
-  assert_int_equal(tree->total_ns, 307 + 169);
+  assert_int_equal(tree->total, 307 + 169);
   uint32_t top = index_of(tree, child(tree, 0, MAIN));
-  assert_int_equal(tree->nodes[top].self_ns, 7);
-  assert_int_equal(wait_leaf(tree, top, WAIT_RUN_QUEUE)->total_ns, 9);
+  assert_int_equal(tree->nodes[top].self, 7);
+  assert_int_equal(wait_leaf(tree, top, WAIT_RUN_QUEUE)->total, 9);
   calltree_free(tree);
 }
 
@@ -173,7 +173,7 @@ static void filter_by_thread(void **state) {
   (void)state;
   struct calltree_filter filter = {.thread = 1};
   struct calltree *tree = built(CALLTREE_WALL, &filter);
-  assert_int_equal(tree->total_ns, 7 + 10 + 9);
+  assert_int_equal(tree->total, 7 + 10 + 9);
   calltree_free(tree);
 }
 
@@ -182,12 +182,12 @@ static void filter_by_time_divides_waits(void **state) {
   (void)state;
   struct calltree_filter filter = {.thread = PROFILE_NONE, .begin_ns = 50, .end_ns = 110};
   struct calltree *tree = built(CALLTREE_OFF_CPU, &filter);
-  assert_int_equal(tree->total_ns, 40 + 10 + 10);
+  assert_int_equal(tree->total, 40 + 10 + 10);
   calltree_free(tree);
 
   filter = (struct calltree_filter){.thread = PROFILE_NONE, .begin_ns = 20, .end_ns = 40};
   tree = built(CALLTREE_CPU, &filter);
-  assert_int_equal(tree->total_ns, 200);
+  assert_int_equal(tree->total, 200);
   calltree_free(tree);
 }
 
@@ -197,15 +197,15 @@ static void empty_profile(void **state) {
   struct calltree *tree = NULL;
   assert_int_equal(calltree_build(&tree, &nothing, CALLTREE_WALL, NULL), 0);
   assert_int_equal(tree->node_count, 1);
-  assert_int_equal(tree->total_ns, 0);
+  assert_int_equal(tree->total, 0);
   calltree_free(tree);
   calltree_free(NULL);
 }
 
 static void kind_names(void **state) {
   (void)state;
-  static const char *const names[] = {"cpu", "off-cpu", "wall"};
-  for (int i = 0; i < 3; i++) {
+  static const char *const names[] = {"cpu", "off-cpu", "wall", "alloc", "live", "leak", "peak"};
+  for (int i = 0; i < 7; i++) {
     enum calltree_kind kind;
     assert_int_equal(calltree_kind_parse(names[i], &kind), 0);
     assert_string_equal(calltree_kind_name(kind), names[i]);

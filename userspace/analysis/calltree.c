@@ -1,20 +1,25 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Builds the merged calling-context tree. Nodes of one parent are merged by function; the time of a
- * wait stands at leaves below the function that waited. */
+ * wait stands at leaves below the function that waited. What memory a stack took is heap.c's to
+ * say, and whether it leaks leak.c's. */
 #include "analysis/calltree.h"
 
 #include <errno.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "analysis/heap.h"
+#include "analysis/leak.h"
 #include "base/hash.h"
 
-/* One sum per profile node and per way to spend time there: on the CPU, or one per wait reason. */
+/* One sum per profile node and per way to come by it there: on the CPU or in memory, or one per
+ * wait reason. */
 struct bin {
-  uint64_t ns;
+  uint64_t value;
   uint64_t count;
   uint32_t node;
-  uint32_t way; /* 0: on the CPU; 1 + reason: waiting */
+  uint32_t way; /* 0: on the CPU, in memory; 1 + reason: waiting */
 };
 
 struct builder {
@@ -31,12 +36,13 @@ struct builder {
 };
 
 const char *calltree_kind_name(enum calltree_kind kind) {
-  static const char *const names[] = {"cpu", "off-cpu", "wall"};
-  return (unsigned)kind < 3 ? names[kind] : "unknown";
+  static const char *const names[CALLTREE_KINDS] = {"cpu",  "off-cpu", "wall", "alloc",
+                                                    "live", "leak",    "peak"};
+  return (unsigned)kind < CALLTREE_KINDS ? names[kind] : "unknown";
 }
 
 int calltree_kind_parse(const char *text, enum calltree_kind *kind) {
-  for (int i = CALLTREE_CPU; i <= CALLTREE_WALL; i++)
+  for (int i = 0; i < CALLTREE_KINDS; i++)
     if (!strcmp(text, calltree_kind_name(i))) {
       *kind = i;
       return 0;
@@ -54,12 +60,12 @@ static void *grown(void *array, uint32_t *capacity, size_t item_bytes) {
   return result;
 }
 
-static int add_to_bin(struct builder *builder, uint32_t node, uint32_t way, uint64_t ns,
+static int add_to_bin(struct builder *builder, uint32_t node, uint32_t way, uint64_t value,
                       uint64_t count) {
   uint64_t key = (uint64_t)node << 8 | way;
   uint32_t *known = hash_get(&builder->bin_ids, key);
   if (known) {
-    builder->bins[*known].ns += ns;
+    builder->bins[*known].value += value;
     builder->bins[*known].count += count;
     return 0;
   }
@@ -70,7 +76,7 @@ static int add_to_bin(struct builder *builder, uint32_t node, uint32_t way, uint
     builder->bins = bins;
   }
   builder->bins[builder->bin_count] =
-      (struct bin){.ns = ns, .count = count, .node = node, .way = way};
+      (struct bin){.value = value, .count = count, .node = node, .way = way};
   return hash_put(&builder->bin_ids, key, builder->bin_count++);
 }
 
@@ -206,7 +212,7 @@ static int place_bins(struct builder *builder) {
       if (child_of(builder, at, WAIT_KEY(reason), &model, &at))
         return -ENOMEM;
     }
-    builder->tree->nodes[at].self_ns += bin->ns;
+    builder->tree->nodes[at].self += bin->value;
     builder->tree->nodes[at].self_count += bin->count;
   }
   return 0;
@@ -214,15 +220,90 @@ static int place_bins(struct builder *builder) {
 
 static void sum_totals(struct calltree *tree) {
   for (uint32_t i = 0; i < tree->node_count; i++) {
-    tree->nodes[i].total_ns = tree->nodes[i].self_ns;
+    tree->nodes[i].total = tree->nodes[i].self;
     tree->nodes[i].total_count = tree->nodes[i].self_count;
   }
   for (uint32_t i = tree->node_count; i-- > 1;) {
     struct calltree_node *parent = &tree->nodes[tree->nodes[i].parent];
-    parent->total_ns += tree->nodes[i].total_ns;
+    parent->total += tree->nodes[i].total;
     parent->total_count += tree->nodes[i].total_count;
   }
-  tree->total_ns = tree->nodes[0].total_ns;
+  tree->total = tree->nodes[0].total;
+}
+
+/* ---- memory ---- */
+
+static bool is_asked_for(const struct heap_stack *stack) {
+  return stack->kind == HEAP_MALLOC || stack->kind == HEAP_PYTHON;
+}
+
+static int add_at_peak(struct builder *builder, const struct heap *heap,
+                       const struct heap_stack *stack) {
+  uint64_t bytes = 0;
+  for (uint32_t i = 0; i < stack->site_count; i++) {
+    uint32_t site = heap->sites_by_stack[stack->site_first + i];
+    bytes += heap_live_at(builder->profile, &builder->profile->heap_sites[site], heap->peak_ns);
+  }
+  return bytes ? add_to_bin(builder, stack->node, 0, bytes, 0) : 0;
+}
+
+static int add_stacks(struct builder *builder, const struct heap *heap, enum calltree_kind kind) {
+  int rc = 0;
+  for (uint32_t i = 0; !rc && i < heap->stack_count; i++) {
+    const struct heap_stack *stack = &heap->stacks[i];
+    if (!is_asked_for(stack))
+      continue;
+    if (kind == CALLTREE_PEAK)
+      rc = add_at_peak(builder, heap, stack);
+    else if (kind == CALLTREE_ALLOC && stack->totals.bytes_allocated)
+      rc = add_to_bin(builder, stack->node, 0, stack->totals.bytes_allocated,
+                      stack->totals.allocations);
+    else if (kind == CALLTREE_LIVE && stack->totals.live_bytes)
+      rc = add_to_bin(builder, stack->node, 0, stack->totals.live_bytes, stack->totals.live_blocks);
+  }
+  return rc;
+}
+
+bool calltree_leaks_by_iteration(const struct leak_report *report) {
+  for (uint32_t i = 0; i < report->site_count; i++)
+    if (report->sites[i].verdict == LEAK_LEAK && !report->sites[i].has_iteration_slope)
+      return false;
+  return report->has_iterations;
+}
+
+static int add_leaks(struct builder *builder, const struct heap *heap) {
+  struct leak_report *report;
+  int rc = leak_analyse(&report, builder->profile, heap);
+  if (rc)
+    return rc;
+  bool by_iteration = calltree_leaks_by_iteration(report);
+  builder->tree->unit = by_iteration ? CALLTREE_BYTES_PER_ITERATION : CALLTREE_BYTES_PER_S;
+  for (uint32_t i = 0; !rc && i < report->site_count; i++) {
+    const struct leak_site *site = &report->sites[i];
+    double value = by_iteration ? site->per_iteration.value : site->per_second.value;
+    if (site->verdict == LEAK_LEAK && value > 0)
+      rc = add_to_bin(builder, heap->stacks[site->stack].node, 0, (uint64_t)ceil(value), 1);
+  }
+  leak_report_free(report);
+  return rc;
+}
+
+static int add_memory(struct builder *builder, enum calltree_kind kind) {
+  struct heap *heap;
+  int rc = heap_build(&heap, builder->profile);
+  if (rc)
+    return rc;
+  builder->tree->unit = CALLTREE_BYTES;
+  rc = kind == CALLTREE_LEAK ? add_leaks(builder, heap) : add_stacks(builder, heap, kind);
+  heap_free(heap);
+  return rc;
+}
+
+/* ---- the whole ---- */
+
+static int add_time(struct builder *builder, enum calltree_kind kind) {
+  int rc = kind != CALLTREE_OFF_CPU ? add_samples(builder) : 0;
+  return !rc && kind != CALLTREE_CPU ? add_waits(builder) : rc;
 }
 
 static int fill(struct builder *builder, enum calltree_kind kind) {
@@ -230,9 +311,7 @@ static int fill(struct builder *builder, enum calltree_kind kind) {
   uint32_t at;
   if (child_of(builder, PROFILE_NONE, PROFILE_NONE, &root, &at))
     return -ENOMEM;
-  if (kind != CALLTREE_OFF_CPU && add_samples(builder))
-    return -ENOMEM;
-  if (kind != CALLTREE_CPU && add_waits(builder))
+  if (calltree_kind_is_memory(kind) ? add_memory(builder, kind) : add_time(builder, kind))
     return -ENOMEM;
   if (merge_nodes(builder) || place_bins(builder))
     return -ENOMEM;

@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Sums samples and waits over the calling-context tree. Owns the three views of time: on-CPU
- * (samples, each worth its thread's exact on-CPU time / samples), off-CPU (intervals, exact; run
- * queue included) and wall (both). Of a wait, the blocked part stands at a leaf of its own reason
- * and the run-queue part at a leaf of WAIT_RUN_QUEUE; it is counted once, at its own reason. */
+/* Sums samples, waits and memory over the calling-context tree. Owns the three views of time:
+ * on-CPU (samples, each worth its thread's exact on-CPU time / samples), off-CPU (intervals, exact;
+ * run queue included) and wall (both). Of a wait, the blocked part stands at a leaf of its own
+ * reason and the run-queue part at a leaf of WAIT_RUN_QUEUE; it is counted once, at its own reason.
+ * And the four views of memory, of what the program asked for (HEAP_MALLOC and HEAP_PYTHON: what
+ * allocators take from the kernel would count twice): bytes allocated, bytes live at the end, bytes
+ * live when most were, and how fast the stacks that leak grow. */
 #ifndef RAGPROF_ANALYSIS_CALLTREE_H
 #define RAGPROF_ANALYSIS_CALLTREE_H
 
@@ -11,12 +14,33 @@
 
 #include "model/profile.h"
 
-enum calltree_kind { CALLTREE_CPU, CALLTREE_OFF_CPU, CALLTREE_WALL };
+enum calltree_kind {
+  CALLTREE_CPU,
+  CALLTREE_OFF_CPU,
+  CALLTREE_WALL,
+  CALLTREE_ALLOC,
+  CALLTREE_LIVE,
+  CALLTREE_LEAK,
+  CALLTREE_PEAK,
+  CALLTREE_KINDS
+};
 
-/* "cpu", "off-cpu", "wall"; parse returns 0 or -EINVAL. */
+/* "cpu", "off-cpu", "wall", "alloc", "live", "leak", "peak"; parse returns 0 or -EINVAL. */
 const char *calltree_kind_name(enum calltree_kind kind);
 int calltree_kind_parse(const char *text, enum calltree_kind *kind);
+static inline bool calltree_kind_is_memory(enum calltree_kind kind) {
+  return kind >= CALLTREE_ALLOC;
+}
 
+/* What the values of a tree are. */
+enum calltree_unit {
+  CALLTREE_NS,
+  CALLTREE_BYTES,
+  CALLTREE_BYTES_PER_S, /* CALLTREE_LEAK, where nothing counted iterations */
+  CALLTREE_BYTES_PER_ITERATION
+};
+
+/* Of time only: memory is counted by process and to the end of the capture. */
 struct calltree_filter {
   uint32_t thread;   /* index, or PROFILE_NONE for all */
   uint64_t begin_ns; /* half-open range of time; end 0: to the end */
@@ -31,17 +55,22 @@ struct calltree_node {
   uint32_t function;       /* of the profile; nodes of one parent differ in function, not in line */
   enum wait_reason reason; /* of a waiting leaf */
   bool is_wait;
-  uint64_t self_ns;
-  uint64_t total_ns;
-  uint64_t self_count; /* samples and intervals that end here */
+  uint64_t self; /* in the tree's unit */
+  uint64_t total;
+  uint64_t self_count; /* samples and intervals that end here; blocks: allocated or live */
   uint64_t total_count;
 };
 
 struct calltree {
+  enum calltree_unit unit;
   struct calltree_node *nodes;
   uint32_t node_count;
-  uint64_t total_ns;
+  uint64_t total;
 };
+
+struct leak_report;
+/* Whether leaks are given in bytes per iteration: when that is known of all of them. */
+bool calltree_leaks_by_iteration(const struct leak_report *report);
 
 /* 0 or -ENOMEM. `filter` may be NULL. */
 int calltree_build(struct calltree **out, const struct profile *profile, enum calltree_kind kind,

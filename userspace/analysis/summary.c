@@ -16,6 +16,14 @@ int summary_build(struct summary **out, const struct profile *profile) {
     rc = waits_build(&summary->waits, profile, &summary->hotspots.stacks);
   if (!rc)
     rc = accounting_build(&summary->accounting, profile);
+  if (!rc)
+    rc = heap_build(&summary->heap, profile);
+  if (!rc)
+    rc = leak_analyse(&summary->leaks, profile, summary->heap);
+  if (!rc)
+    rc = memory_build(&summary->memory, profile);
+  if (!rc)
+    rc = calls_build(&summary->calls, profile, &summary->hotspots.stacks);
   if (rc) {
     summary_free(summary);
     return rc;
@@ -30,6 +38,10 @@ void summary_free(struct summary *summary) {
   hotspots_fini(&summary->hotspots);
   waits_fini(&summary->waits);
   accounting_fini(&summary->accounting);
+  heap_free(summary->heap);
+  leak_report_free(summary->leaks);
+  memory_fini(&summary->memory);
+  calls_fini(&summary->calls);
   free(summary);
 }
 

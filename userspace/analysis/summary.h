@@ -4,7 +4,11 @@
 #define RAGPROF_ANALYSIS_SUMMARY_H
 
 #include "analysis/accounting.h"
+#include "analysis/calls.h"
+#include "analysis/heap.h"
 #include "analysis/hotspots.h"
+#include "analysis/leak.h"
+#include "analysis/memory.h"
 #include "analysis/waits.h"
 #include "model/profile.h"
 
@@ -13,6 +17,10 @@ struct summary {
   struct hotspots hotspots;
   struct waits waits;
   struct accounting accounting;
+  struct heap *heap; /* never NULL; heap->is_recorded tells whether there is anything */
+  struct leak_report *leaks;
+  struct memory memory;
+  struct calls calls;
 };
 
 /* The profile must outlive the summary. 0 or -ENOMEM. */

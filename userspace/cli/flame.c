@@ -28,8 +28,8 @@ static const struct option_spec options[] = {
      .type = OPTION_CHOICE,
      .value_name = "KIND",
      .default_value = "cpu",
-     .choices = "cpu|off-cpu|wall",
-     .summary = "which time to draw (html: which to show first)"},
+     .choices = "cpu|off-cpu|wall|alloc|live|leak|peak",
+     .summary = "what to draw (html: what to show first)"},
     {.key = KEY_OUTPUT,
      .short_name = 'o',
      .long_name = "output",
@@ -46,7 +46,7 @@ static const struct option_spec options[] = {
      .long_name = "title",
      .type = OPTION_TEXT,
      .value_name = "TEXT",
-     .summary = "the title; without it the target's name"},
+     .summary = "the title; without it the target's script or name"},
     {.key = KEY_ICICLE,
      .short_name = 'i',
      .long_name = "icicle",
@@ -105,16 +105,21 @@ const struct command command_flame = {
     .description =
         "Reads the trace FILE that 'ragprof attach' or 'ragprof run' wrote and draws its stacks. "
         "The HTML page is one file that needs no network: it zooms, searches, filters by thread "
-        "and "
-        "range of time, and switches between on-CPU, off-CPU and wall time. The SVG image zooms "
-        "and "
-        "searches when it is opened in a browser. Folded stacks are lines of 'root;...;leaf N', N "
-        "in microseconds, for other tools.",
+        "and range of time, and switches between what there is. The SVG image zooms and searches "
+        "when it is opened in a browser. Folded stacks are lines of 'root;...;leaf N' for other "
+        "tools.\n\n"
+        "A graph of time shows on-CPU time (cpu), off-CPU time (off-cpu) or both (wall), folded in "
+        "microseconds. A graph of memory shows the bytes that were allocated (alloc), those live "
+        "at the end (live) or when most were (peak), folded in bytes, or how fast the stacks that "
+        "were found to leak grow (leak), folded in bytes per iteration, or per second where the "
+        "capture counted none. It needs a trace with allocations, as 'ragprof run' makes it.",
     .examples =
         "# an interactive page beside the trace: trace.html\n"
         "$ ragprof flame trace.ragprof\n"
         "# what the process waited for, as an image\n"
         "$ ragprof flame -f svg --kind off-cpu -o waits.svg trace.ragprof\n"
+        "# where the memory went that was live at the end\n"
+        "$ ragprof flame --kind live trace.ragprof\n"
         "# the heaviest stacks on the terminal\n"
         "$ ragprof flame -f folded trace.ragprof | awk '{ print $NF, $0 }' | sort -rn | head\n",
     .options = options,

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* `ragprof report`: the hot functions, hot paths and waits of a trace, as text, JSON or Markdown.
- */
+/* `ragprof report`: the hot functions, waits, memory and leaks of a trace, as text, JSON or
+ * Markdown. */
 #include "cli/arguments.h"
 #include "cli/output.h"
 #include "cli/rendering.h"
@@ -64,20 +64,23 @@ static int run(const struct arguments *arguments) {
 const struct command command_report = {
     .name = "report",
     .synopsis = "report [OPTIONS] FILE",
-    .summary = "show hot functions, hot paths and waits of a trace",
+    .summary = "show hot functions, waits, memory and leaks of a trace",
     .description =
         "Reads the trace FILE that 'ragprof attach' or 'ragprof run' wrote and shows where the "
-        "time "
-        "of the profiled processes went: the hottest functions by self and by total time, the "
+        "time of the profiled processes went: the hottest functions by self and by total time, the "
         "hottest paths, the time spent waiting by reason with its stacks, the threads, and how "
-        "much "
-        "of the capture is complete.\n\n"
+        "much of the capture is complete. Where it counted allocations, it also shows which stacks "
+        "leak and how fast, who holds the memory, and when it runs out; where it timed calls, how "
+        "long they took.\n\n"
         "Needs neither the profiled process nor privileges nor the machine of the capture. A file "
         "that was cut short is shown up to its last whole chunk, with a warning.",
     .examples = "# the first look\n"
                 "$ ragprof report trace.ragprof\n"
                 "# the ten hottest functions for a script\n"
                 "$ ragprof report -f json trace.ragprof | jq '.functions[:10]'\n"
+                "# the stacks that leak\n"
+                "$ ragprof report -f json trace.ragprof | jq '.heap.sites[] | select(.verdict == "
+                "\"leak\")'\n"
                 "# for a ticket or a pull request\n"
                 "$ ragprof report -f markdown -o report.md trace.ragprof\n",
     .options = options,

@@ -10,8 +10,9 @@
 #include "base/hash.h"
 #include "base/units.h"
 #include "render/flame_text.h"
+#include "render/report_site.h"
 
-#define DATA_VERSION 1
+#define DATA_VERSION 2
 #define BUCKETS_MAX 800 /* about one per pixel of the timeline */
 #define NONE UINT32_MAX
 #define COMPRESSION_LEVEL 4 /* half the time of 6 for 5 % more bytes */
@@ -46,6 +47,7 @@ struct encoder {
   uint32_t *node_ids;     /* profile node → number in the page; 0: not used */
   uint32_t *function_ids; /* profile function → number; NONE: not used */
   struct strtab *strings;
+  struct flame_memory *memory;
   struct entry **sorted; /* room for one stream's entries */
   uint32_t sorted_capacity;
 };
@@ -175,6 +177,7 @@ static void number_nodes(struct encoder *encoder, uint32_t *node_count, uint32_t
   const struct profile *profile = encoder->profile;
   for (uint32_t i = 0; i < encoder->stream_count; i++)
     encoder->node_ids[encoder->streams[i].node] = 1;
+  flame_memory_mark(encoder->memory, encoder->node_ids);
   for (uint32_t i = profile->node_count; i-- > 0;)
     if (encoder->node_ids[i] && profile->nodes[i].parent != PROFILE_NONE)
       encoder->node_ids[profile->nodes[i].parent] = 1;
@@ -206,6 +209,7 @@ static void put_functions(struct encoder *encoder, struct buf *buf, uint32_t cou
     put_string(encoder, buf, function->module);
     buf_put_varint(buf, function->first_line);
     buf_put_varint(buf, function->kind);
+    buf_put_varint(buf, report_is_allocator(function));
     next++;
   }
 }
@@ -303,7 +307,7 @@ static int encode(struct encoder *encoder, struct buf *buf, const struct render_
   if (!rc)
     rc = add_waits(encoder);
   if (!rc)
-    rc = flame_put_facts(&facts, encoder->profile, options, encoder->bucket_ns,
+    rc = flame_put_facts(&facts, encoder->profile, options, encoder->memory, encoder->bucket_ns,
                          encoder->bucket_count);
   if (rc)
     goto out;
@@ -311,6 +315,9 @@ static int encode(struct encoder *encoder, struct buf *buf, const struct render_
   put_functions(encoder, &body, function_count);
   put_nodes(encoder, &body, node_count);
   rc = put_streams(encoder, &body);
+  if (!rc)
+    rc = flame_memory_put(encoder->memory, &body, encoder->node_ids, encoder->bucket_ns,
+                          encoder->bucket_count);
   buf_put_varint(buf, DATA_VERSION);
   buf_put_varint(buf, facts.length);
   buf_put(buf, facts.data, facts.length);
@@ -338,6 +345,8 @@ static uint64_t last_time_ns(const struct profile *profile) {
   uint64_t last_ns = profile->duration_ns;
   if (!last_ns && profile->sample_count)
     last_ns = profile->samples[profile->sample_count - 1].time_ns + 1;
+  if (!last_ns && profile->memory_point_count)
+    last_ns = profile->memory_points[profile->memory_point_count - 1].time_ns + 1;
   return last_ns ? last_ns : 1;
 }
 
@@ -351,12 +360,15 @@ int flame_put_data(struct buf *buf, const struct profile *profile,
   encoder.function_ids = calloc(profile->function_count + 1ull, sizeof(*encoder.function_ids));
   encoder.strings = strtab_new();
   struct buf raw = {0};
-  int rc = -ENOMEM;
-  if (encoder.node_ids && encoder.function_ids && encoder.strings)
+  int rc = flame_memory_new(&encoder.memory, profile);
+  if (!rc && (!encoder.node_ids || !encoder.function_ids || !encoder.strings))
+    rc = -ENOMEM;
+  if (!rc)
     rc = encode(&encoder, &raw, options);
   if (!rc)
     rc = deflate_into(buf, &raw);
   buf_fini(&raw);
+  flame_memory_free(encoder.memory);
   strtab_free(encoder.strings);
   free(encoder.node_ids);
   free(encoder.function_ids);

@@ -5,11 +5,12 @@
  * The bytes are zlib-compressed. Inside, integers are LEB128 varints and `text` is a length in
  * bytes and that many bytes of UTF-8:
  *
- *   version (1) | text: facts as JSON | text: all strings, each ended by NUL; string 0 is empty
- *   count, functions: name | file | module (string numbers) | first line | kind
- *   count, nodes:     own number - parent's | function | line | flags    numbered from 1; 0: the
- * root count, streams:   thread | node | way | entry count then entries: bucket - previous bucket |
- * count [| µs when way > 0]
+ *   version (2) | text: facts as JSON | text: all strings, each ended by NUL; string 0 is empty
+ *   count, functions: name | file | module (string numbers) | first line | kind | 1: an allocator
+ *   count, nodes:     own number - parent's | function | line | flags    (from 1; 0 is the root)
+ *   count, streams:   thread | node | way | entry count, then
+ *                     entries: bucket - previous bucket | count [| µs when way > 0]
+ *   memory: see flame_memory.h
  *
  * A stream is what one thread did at one stack: way 0 ran on the CPU, way 1+r waited for reason r.
  * An entry is one bucket of time, `bucket_ns` long. On the CPU a count of n is worth n times the
@@ -19,6 +20,7 @@
 #define RAGPROF_RENDER_FLAME_DATA_H
 
 #include "base/buf.h"
+#include "render/flame_memory.h"
 #include "render/render.h"
 
 /* Appends the compressed bytes. 0 or -ENOMEM. */
@@ -27,7 +29,7 @@ int flame_put_data(struct buf *buf, const struct profile *profile,
 
 /* Appends the facts: target, capture, threads, counters, as one JSON object. 0 or -ENOMEM. */
 int flame_put_facts(struct buf *buf, const struct profile *profile,
-                    const struct render_options *options, uint64_t bucket_ns,
-                    uint32_t bucket_count);
+                    const struct render_options *options, const struct flame_memory *memory,
+                    uint64_t bucket_ns, uint32_t bucket_count);
 
 #endif

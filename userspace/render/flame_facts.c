@@ -57,8 +57,8 @@ static void put_names(struct json *json, const struct profile *profile) {
 }
 
 static void put_all(struct json *json, const struct profile *profile,
-                    const struct render_options *options, uint64_t bucket_ns,
-                    uint32_t bucket_count) {
+                    const struct render_options *options, const struct flame_memory *memory,
+                    uint64_t bucket_ns, uint32_t bucket_count) {
   json_open_object(json);
   json_member_text(json, "title", flame_title(profile, options->title));
   json_member_text(json, "kind", calltree_kind_name(options->kind));
@@ -69,6 +69,7 @@ static void put_all(struct json *json, const struct profile *profile,
   json_member_u64(json, "bucket_count", bucket_count);
   json_member_bool(json, "whole_file", profile->status.complete);
   json_member_text(json, "damage", profile->status.damage ? profile->status.damage : "");
+  flame_memory_put_facts(memory, json);
   put_names(json, profile);
   put_processes(json, profile);
   put_threads(json, profile);
@@ -76,8 +77,8 @@ static void put_all(struct json *json, const struct profile *profile,
 }
 
 int flame_put_facts(struct buf *buf, const struct profile *profile,
-                    const struct render_options *options, uint64_t bucket_ns,
-                    uint32_t bucket_count) {
+                    const struct render_options *options, const struct flame_memory *memory,
+                    uint64_t bucket_ns, uint32_t bucket_count) {
   char *text = NULL;
   size_t bytes = 0;
   FILE *out = open_memstream(&text, &bytes);
@@ -85,7 +86,7 @@ int flame_put_facts(struct buf *buf, const struct profile *profile,
     return -ENOMEM;
   struct json json;
   json_begin(&json, out, 0);
-  put_all(&json, profile, options, bucket_ns, bucket_count);
+  put_all(&json, profile, options, memory, bucket_ns, bucket_count);
   json_end(&json);
   int rc = fclose(out) ? -ENOMEM : 0;
   if (!rc)

@@ -12,7 +12,7 @@
 
 struct line {
   const char *stack;
-  uint64_t ns;
+  uint64_t value; /* in the tree's unit */
 };
 
 /* A label in `labels`. */
@@ -72,10 +72,10 @@ static int collect(struct folding *folding) {
   uint32_t *path = calloc(tree->node_count, sizeof(*path));
   int rc = path ? 0 : -ENOMEM;
   for (uint32_t i = 1; !rc && i < tree->node_count; i++) {
-    if (!tree->nodes[i].self_ns)
+    if (!tree->nodes[i].self)
       continue;
     folding->stack_offs[folding->line_count] = folding->stacks.length;
-    folding->lines[folding->line_count++].ns = tree->nodes[i].self_ns;
+    folding->lines[folding->line_count++].value = tree->nodes[i].self;
     rc = put_stack(folding, i, path);
   }
   free(path);
@@ -88,12 +88,13 @@ static int collect(struct folding *folding) {
 static void print(FILE *out, const struct folding *folding) {
   for (size_t i = 0; i < folding->line_count;) {
     const char *stack = folding->lines[i].stack;
-    uint64_t ns = 0;
+    uint64_t value = 0;
     for (; i < folding->line_count && !strcmp(folding->lines[i].stack, stack); i++)
-      ns += folding->lines[i].ns;
-    uint64_t us = (ns + NS_PER_US / 2) / NS_PER_US;
-    if (us)
-      fprintf(out, "%s %llu\n", stack, (unsigned long long)us);
+      value += folding->lines[i].value;
+    if (folding->tree->unit == CALLTREE_NS)
+      value = (value + NS_PER_US / 2) / NS_PER_US;
+    if (value)
+      fprintf(out, "%s %llu\n", stack, (unsigned long long)value);
   }
 }
 
@@ -116,7 +117,10 @@ static int fold(FILE *out, struct folding *folding) {
 int flame_render_folded(FILE *out, const struct profile *profile,
                         const struct render_options *options) {
   struct calltree *tree;
-  int rc = calltree_build(&tree, profile, options->kind, NULL);
+  int rc = render_check_kind(profile, options->kind);
+  if (rc)
+    return rc;
+  rc = calltree_build(&tree, profile, options->kind, NULL);
   if (rc)
     return error_set(-rc, "folding stacks: out of memory");
   struct folding folding = {.profile = profile, .tree = tree};

@@ -74,7 +74,10 @@ static int put_page(struct buf *buf, const struct profile *profile,
 int flame_render_html(FILE *out, const struct profile *profile,
                       const struct render_options *options) {
   struct buf page = {0};
-  int rc = put_page(&page, profile, options);
+  int rc = render_check_kind(profile, options->kind);
+  if (rc)
+    return rc;
+  rc = put_page(&page, profile, options);
   if (rc)
     error_set(-rc, "making the page: %s", strerror(-rc));
   else if (fwrite(page.data, 1, page.length, out) != page.length)

@@ -47,8 +47,8 @@ static int by_size(const void *a, const void *b, void *context) {
   uint32_t left_parent = nodes[left].parent + 1, right_parent = nodes[right].parent + 1;
   if (left_parent != right_parent)
     return left_parent < right_parent ? -1 : 1;
-  if (nodes[left].total_ns != nodes[right].total_ns)
-    return nodes[left].total_ns > nodes[right].total_ns ? -1 : 1;
+  if (nodes[left].total != nodes[right].total)
+    return nodes[left].total > nodes[right].total ? -1 : 1;
   return (left > right) - (left < right);
 }
 
@@ -56,7 +56,7 @@ static int by_size(const void *a, const void *b, void *context) {
 static void place(struct drawing *drawing) {
   const struct calltree_node *nodes = drawing->tree->nodes;
   uint32_t count = drawing->tree->node_count;
-  double total = drawing->tree->total_ns ? (double)drawing->tree->total_ns : 1.0;
+  double total = drawing->tree->total ? (double)drawing->tree->total : 1.0;
   for (uint32_t i = 0; i < count; i++)
     drawing->order[i] = i;
   qsort_r(drawing->order, count, sizeof(*drawing->order), by_size, drawing->tree->nodes);
@@ -64,7 +64,7 @@ static void place(struct drawing *drawing) {
   for (uint32_t i = 1; i < count; i++) {
     uint32_t node = drawing->order[i];
     struct box *parent = &drawing->boxes[nodes[node].parent];
-    double width = (double)nodes[node].total_ns / total * (WIDTH_PX - 2 * MARGIN_PX);
+    double width = (double)nodes[node].total / total * (WIDTH_PX - 2 * MARGIN_PX);
     drawing->boxes[node] = (struct box){
         .left = parent->left + parent->used, .width = width, .depth = parent->depth + 1};
     parent->used += width;
@@ -138,14 +138,15 @@ static void put_fitting(struct drawing *drawing, double width) {
 }
 
 static void put_title(struct drawing *drawing, const struct calltree_node *node) {
-  char total[UNITS_TEXT_BYTES], self[UNITS_TEXT_BYTES];
-  double whole = drawing->tree->total_ns ? (double)drawing->tree->total_ns : 1.0;
+  char total[FLAME_VALUE_BYTES], self[FLAME_VALUE_BYTES];
+  double whole = drawing->tree->total ? (double)drawing->tree->total : 1.0;
   struct buf *out = &drawing->out;
   buf_put_text(out, "<title>");
   flame_put_text(out, FLAME_XML, buf_text(&drawing->label));
-  buf_printf(out, "\n%s, %.1f %%; self %s, %.1f %%", units_ns(total, node->total_ns),
-             100.0 * (double)node->total_ns / whole, units_ns(self, node->self_ns),
-             100.0 * (double)node->self_ns / whole);
+  buf_printf(
+      out, "\n%s, %.1f %%; self %s, %.1f %%", flame_value(total, drawing->tree->unit, node->total),
+      100.0 * (double)node->total / whole, flame_value(self, drawing->tree->unit, node->self),
+      100.0 * (double)node->self / whole);
   if (node->function != PROFILE_NONE) {
     const struct profile_function *function = &drawing->profile->functions[node->function];
     const char *place = *function->file ? function->file : function->module;
@@ -179,13 +180,20 @@ static void put_frame(struct drawing *drawing, uint32_t index, double height) {
 }
 
 static void put_heading(struct drawing *drawing, double height) {
-  static const char *const kinds[] = {"on-CPU", "off-CPU", "wall"};
-  char total[UNITS_TEXT_BYTES], duration[UNITS_TEXT_BYTES];
+  static const char *const kinds[CALLTREE_KINDS] = {"on-CPU time",
+                                                    "off-CPU time",
+                                                    "wall time",
+                                                    "memory allocated",
+                                                    "memory live at the end",
+                                                    "memory leaked",
+                                                    "memory live at the peak"};
+  char total[FLAME_VALUE_BYTES], duration[UNITS_TEXT_BYTES];
   struct buf *out = &drawing->out;
   buf_put_text(out, "<text class=\"title\" x=\"10\" y=\"24\">");
   flame_put_text(out, FLAME_XML, flame_title(drawing->profile, drawing->options->title));
-  buf_printf(out, "</text>\n<text class=\"dim\" x=\"10\" y=\"44\">%s time, %s in %s",
-             kinds[drawing->options->kind], units_ns(total, drawing->tree->total_ns),
+  buf_printf(out, "</text>\n<text class=\"dim\" x=\"10\" y=\"44\">%s, %s in %s",
+             kinds[drawing->options->kind],
+             flame_value(total, drawing->tree->unit, drawing->tree->total),
              units_ns(duration, drawing->profile->duration_ns));
   buf_put_text(out, *profile_fact(drawing->profile, "host.kernel") ? " · Linux " : "");
   flame_put_text(out, FLAME_XML, profile_fact(drawing->profile, "host.kernel"));
@@ -235,7 +243,10 @@ static int write_out(FILE *out, struct drawing *drawing) {
 int flame_render_svg(FILE *out, const struct profile *profile,
                      const struct render_options *options) {
   struct drawing drawing = {.profile = profile, .options = options};
-  int rc = calltree_build(&drawing.tree, profile, options->kind, NULL);
+  int rc = render_check_kind(profile, options->kind);
+  if (rc)
+    return rc;
+  rc = calltree_build(&drawing.tree, profile, options->kind, NULL);
   if (!rc) {
     drawing.boxes = calloc(drawing.tree->node_count, sizeof(*drawing.boxes));
     drawing.order = calloc(drawing.tree->node_count, sizeof(*drawing.order));

@@ -2,8 +2,11 @@
 /* Owns how a frame is named in flame graphs, and the cleaning of what the target named. */
 #include "render/flame_text.h"
 
+#include <stdio.h>
 #include <string.h>
 
+#include "analysis/target.h"
+#include "base/units.h"
 #include "base/utf8.h"
 
 #define REPLACEMENT "\xef\xbf\xbd" /* U+FFFD */
@@ -80,6 +83,18 @@ void flame_put_label(struct buf *buf, enum flame_place place, const struct profi
 const char *flame_title(const struct profile *profile, const char *title) {
   if (title && *title)
     return title;
-  const char *name = profile_fact(profile, "target.name");
+  const char *name = target_title(profile);
   return *name ? name : "ragprof";
+}
+
+const char *flame_value(char text[FLAME_VALUE_BYTES], enum calltree_unit unit, uint64_t value) {
+  static const char *const rates[] = {[CALLTREE_NS] = "",
+                                      [CALLTREE_BYTES] = "",
+                                      [CALLTREE_BYTES_PER_S] = "/s",
+                                      [CALLTREE_BYTES_PER_ITERATION] = " per iteration"};
+  char quantity[UNITS_TEXT_BYTES];
+  snprintf(text, FLAME_VALUE_BYTES, "%s%s",
+           unit == CALLTREE_NS ? units_ns(quantity, value) : units_bytes(quantity, value),
+           rates[unit]);
+  return text;
 }

@@ -26,7 +26,12 @@ void flame_put_label(struct buf *buf, enum flame_place place, const struct profi
 /* The last component of a path, with its folder when it says little by itself (__init__.py). */
 const char *flame_short_path(const char *path);
 
-/* What the flame graph is about, when no title was asked for: target.name, or "ragprof". */
+/* What the flame graph is about, when no title was asked for: the program, or "ragprof". */
 const char *flame_title(const struct profile *profile, const char *title);
+
+/* A value of a call tree with its unit, "1.24 s", "12.0 MiB", "64 B per iteration"; written to
+ * `text` and returned. */
+#define FLAME_VALUE_BYTES 64
+const char *flame_value(char text[FLAME_VALUE_BYTES], enum calltree_unit unit, uint64_t value);
 
 #endif

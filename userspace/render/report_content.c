@@ -48,6 +48,12 @@ const char *report_keep_path(struct report_content *content, const struct profil
   return keep_buf(content, &buf);
 }
 
+const char *report_keep_clean(struct report_content *content, const char *text) {
+  struct buf buf = {0};
+  report_put_clean(&buf, text);
+  return keep_buf(content, &buf);
+}
+
 /* What is there but rounds to nothing shows as such. */
 const char *report_keep_pct(struct report_content *content, double pct) {
   if (pct > 0 && pct < 0.05)
@@ -146,6 +152,7 @@ int report_content_build(struct report_content **out, const struct summary *summ
   if (!content->failed) {
     report_put_verdict(content, summary);
     report_put_tables(content, summary, top_count);
+    report_put_memory_tables(content, summary, top_count);
     report_put_facts(content, summary);
   }
   if (content->failed) {

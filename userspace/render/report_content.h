@@ -52,7 +52,7 @@ struct report_line {
 };
 
 #define REPORT_LINES_MAX 24
-#define REPORT_TABLES_MAX 12
+#define REPORT_TABLES_MAX 16
 
 struct report_content {
   const char *title;
@@ -82,16 +82,20 @@ struct report_line *report_add_line(struct report_line *lines, uint32_t *count, 
 /* The kept path of a stack. */
 const char *report_keep_path(struct report_content *content, const struct profile *profile,
                              const struct stack_frames *frames);
+const char *report_keep_clean(struct report_content *content, const char *text);
 const char *report_keep_pct(struct report_content *content, double pct);
 const char *report_keep_ns(struct report_content *content, uint64_t ns);
 const char *report_keep_count(struct report_content *content, uint64_t count); /* "12,345" */
 /* Appends a counter "lost.X" as "12 samples"; "_ns" and "bytes" at the end of X give the unit. */
 void report_put_lost(struct buf *buf, const struct profile_counter *counter);
 
-/* The parts: report_verdict.c, report_tables.c, report_facts.c. */
+/* The parts: report_verdict.c, report_tables.c, report_memory.c, report_facts.c. */
 void report_put_verdict(struct report_content *content, const struct summary *summary);
 void report_put_tables(struct report_content *content, const struct summary *summary,
                        uint32_t top_count);
+void report_put_memory_verdict(struct report_content *content, const struct summary *summary);
+void report_put_memory_tables(struct report_content *content, const struct summary *summary,
+                              uint32_t top_count);
 void report_put_facts(struct report_content *content, const struct summary *summary);
 
 #endif

@@ -7,58 +7,49 @@
 #include <string.h>
 
 #include "base/buf.h"
-#include "base/json.h"
 #include "base/units.h"
 #include "render/report_content.h"
 #include "render/report_formats.h"
+#include "render/report_json.h"
 #include "render/report_name.h"
 
 #define SCHEMA "ragprof.report/1"
 #define DEFAULT_ROWS 1000
 #define STACK_FRAMES_MAX 1024 /* of a stack, from the innermost one */
 
-struct writer {
-  struct json json;
-  const struct summary *summary;
-  const struct profile *profile;
-  uint32_t top_count;
-  struct stack_frames frames; /* scratch */
-  bool failed;
-};
-
-static void put_ms(struct writer *writer, const char *key, uint64_t ns) {
+void report_json_ms(struct report_json *writer, const char *key, uint64_t ns) {
   json_member_double(&writer->json, key, (double)ns / (double)NS_PER_MS, 3);
 }
 
-static void put_pct(struct writer *writer, const char *key, uint64_t part, uint64_t whole) {
+void report_json_pct(struct report_json *writer, const char *key, uint64_t part, uint64_t whole) {
   json_member_double(&writer->json, key, percent_of(part, whole), 2);
 }
 
-static void open_row(struct writer *writer) {
+static void open_row(struct report_json *writer) {
   json_open_object(&writer->json);
 }
 
-static void close_row(struct writer *writer) {
+static void close_row(struct report_json *writer) {
   json_close_object(&writer->json);
 }
 
-static uint32_t shown(const struct writer *writer, uint32_t count) {
+uint32_t report_json_shown(const struct report_json *writer, uint32_t count) {
   return count < writer->top_count ? count : writer->top_count;
 }
 
-static void open_section(struct writer *writer, const char *key) {
+static void open_section(struct report_json *writer, const char *key) {
   json_key(&writer->json, key);
   json_open_array(&writer->json);
 }
 
-static void close_section(struct writer *writer) {
+static void close_section(struct report_json *writer) {
   json_close_array(&writer->json);
 }
 
 /* ---- Names and stacks ------------------------------------------------------------------------ */
 
 /* Frames of a stack as "name (file:line)", outermost first. */
-static void put_stack(struct writer *writer, const char *key) {
+static void put_stack(struct report_json *writer, const char *key) {
   const struct stack_frames *frames = &writer->frames;
   uint32_t first = frames->count > STACK_FRAMES_MAX ? frames->count - STACK_FRAMES_MAX : 0;
   struct buf label = {0};
@@ -75,7 +66,7 @@ static void put_stack(struct writer *writer, const char *key) {
   buf_fini(&label);
 }
 
-static void put_steps(struct writer *writer, const char *steps) {
+static void put_steps(struct report_json *writer, const char *steps) {
   struct buf path = {0};
   for (; *steps; steps++) {
     if (*steps == '\n')
@@ -88,7 +79,7 @@ static void put_steps(struct writer *writer, const char *steps) {
   buf_fini(&path);
 }
 
-static void put_path(struct writer *writer) {
+static void put_path(struct report_json *writer) {
   struct buf steps = {0};
   report_put_path(&steps, writer->profile, &writer->frames);
   put_steps(writer, buf_text(&steps));
@@ -96,7 +87,13 @@ static void put_path(struct writer *writer) {
   buf_fini(&steps);
 }
 
-static void put_kind_and_file(struct writer *writer, uint32_t id, uint32_t line) {
+void report_json_stack(struct report_json *writer, uint32_t node) {
+  writer->failed |= profile_frames(writer->profile, node, &writer->frames) != 0;
+  put_path(writer);
+  put_stack(writer, "stack");
+}
+
+static void put_kind_and_file(struct report_json *writer, uint32_t id, uint32_t line) {
   const struct profile_function *function = &writer->profile->functions[id];
   json_member_text(&writer->json, "file", function->file);
   json_member_u64(&writer->json, "line", line);
@@ -106,7 +103,7 @@ static void put_kind_and_file(struct writer *writer, uint32_t id, uint32_t line)
 
 /* ---- Target and capture ---------------------------------------------------------------------- */
 
-static void put_fact(struct writer *writer, const char *key, const char *fact) {
+static void put_fact(struct report_json *writer, const char *key, const char *fact) {
   const char *value = profile_fact(writer->profile, fact);
   json_key(&writer->json, key);
   if (*value)
@@ -115,7 +112,7 @@ static void put_fact(struct writer *writer, const char *key, const char *fact) {
     json_null(&writer->json);
 }
 
-static void put_number_fact(struct writer *writer, const char *key, const char *fact) {
+static void put_number_fact(struct report_json *writer, const char *key, const char *fact) {
   uint64_t value;
   json_key(&writer->json, key);
   if (units_parse_count(profile_fact(writer->profile, fact), &value))
@@ -124,7 +121,7 @@ static void put_number_fact(struct writer *writer, const char *key, const char *
     json_u64(&writer->json, value);
 }
 
-static void put_pids(struct writer *writer) {
+static void put_pids(struct report_json *writer) {
   const char *text = profile_fact(writer->profile, "target.pids");
   open_section(writer, "pids");
   while (*text) {
@@ -137,7 +134,7 @@ static void put_pids(struct writer *writer) {
   close_section(writer);
 }
 
-static void put_target(struct writer *writer) {
+static void put_target(struct report_json *writer) {
   const struct profile *profile = writer->profile;
   bool has_process = profile->process_count > 0;
   json_key(&writer->json, "target");
@@ -151,7 +148,7 @@ static void put_target(struct writer *writer) {
   close_row(writer);
 }
 
-static void put_host(struct writer *writer) {
+static void put_host(struct report_json *writer) {
   json_key(&writer->json, "host");
   open_row(writer);
   put_fact(writer, "kernel", "host.kernel");
@@ -163,7 +160,7 @@ static void put_host(struct writer *writer) {
 }
 
 /* Counters "PREFIX.a.b" as members "a_b". */
-static void put_counters(struct writer *writer, const char *prefix) {
+static void put_counters(struct report_json *writer, const char *prefix) {
   const struct profile *profile = writer->profile;
   size_t bytes = strlen(prefix);
   struct buf key = {0};
@@ -179,7 +176,7 @@ static void put_counters(struct writer *writer, const char *prefix) {
   buf_fini(&key);
 }
 
-static void put_overhead(struct writer *writer) {
+static void put_overhead(struct report_json *writer) {
   const struct profile *profile = writer->profile;
   uint64_t bpf_ns = profile_counter(profile, "cost.bpf_ns");
   uint64_t runs = profile_counter(profile, "cost.bpf_runs");
@@ -188,13 +185,13 @@ static void put_overhead(struct writer *writer) {
   put_counters(writer, "cost.");
   json_member_double(&writer->json, "bpf_mean_ns_per_run", runs ? (double)bpf_ns / (double)runs : 0,
                      0);
-  put_pct(writer, "bpf_one_cpu_pct", bpf_ns, profile->duration_ns);
-  put_pct(writer, "collector_one_cpu_pct", profile_counter(profile, "cost.collector_cpu_ns"),
-          profile->duration_ns);
+  report_json_pct(writer, "bpf_one_cpu_pct", bpf_ns, profile->duration_ns);
+  report_json_pct(writer, "collector_one_cpu_pct",
+                  profile_counter(profile, "cost.collector_cpu_ns"), profile->duration_ns);
   close_row(writer);
 }
 
-static void put_file(struct writer *writer) {
+static void put_file(struct report_json *writer) {
   const struct trace_status *status = &writer->profile->status;
   json_key(&writer->json, "file");
   open_row(writer);
@@ -209,12 +206,13 @@ static void put_file(struct writer *writer) {
   close_row(writer);
 }
 
-static void put_capture(struct writer *writer) {
+static void put_capture(struct report_json *writer) {
   const struct accounting *accounting = &writer->summary->accounting;
   struct json *json = &writer->json;
   json_key(json, "capture");
   open_row(writer);
   put_fact(writer, "command", "capture.command");
+  put_fact(writer, "source", "capture.source");
   put_fact(writer, "event", "capture.event");
   json_member_u64(json, "frequency_hz", writer->profile->frequency_hz);
   json_member_double(json, "duration_s", (double)writer->profile->duration_ns / (double)NS_PER_S,
@@ -225,12 +223,13 @@ static void put_capture(struct writer *writer) {
   json_key(json, "samples");
   open_row(writer);
   json_member_u64(json, "on_cpu", accounting->sample_count);
-  put_pct(writer, "complete_pct", accounting->complete_sample_count, accounting->sample_count);
+  report_json_pct(writer, "complete_pct", accounting->complete_sample_count,
+                  accounting->sample_count);
   close_row(writer);
   json_key(json, "waits");
   open_row(writer);
   json_member_u64(json, "off_cpu", accounting->wait_count);
-  put_pct(writer, "complete_pct", accounting->complete_wait_count, accounting->wait_count);
+  report_json_pct(writer, "complete_pct", accounting->complete_wait_count, accounting->wait_count);
   close_row(writer);
   json_key(json, "lost");
   open_row(writer);
@@ -243,7 +242,7 @@ static void put_capture(struct writer *writer) {
 
 /* ---- Verdict and times ----------------------------------------------------------------------- */
 
-static void put_verdict(struct writer *writer) {
+static void put_verdict(struct report_json *writer) {
   struct report_content *content;
   if (report_content_build(&content, writer->summary, 0)) {
     writer->failed = true;
@@ -264,23 +263,23 @@ static void put_verdict(struct writer *writer) {
   report_content_free(content);
 }
 
-static void put_split(struct writer *writer, const struct time_split *time) {
-  put_ms(writer, "wall_ms", time->wall_ns);
-  put_ms(writer, "on_cpu_ms", time->on_cpu_ns);
-  put_ms(writer, "blocked_ms", time->blocked_ns);
-  put_ms(writer, "run_queue_ms", time->run_queue_ns);
-  put_pct(writer, "sum_pct", time_split_sum_ns(time), time->wall_ns);
+static void put_split(struct report_json *writer, const struct time_split *time) {
+  report_json_ms(writer, "wall_ms", time->wall_ns);
+  report_json_ms(writer, "on_cpu_ms", time->on_cpu_ns);
+  report_json_ms(writer, "blocked_ms", time->blocked_ns);
+  report_json_ms(writer, "run_queue_ms", time->run_queue_ns);
+  report_json_pct(writer, "sum_pct", time_split_sum_ns(time), time->wall_ns);
   json_member_u64(&writer->json, "samples", time->sample_count);
 }
 
-static void put_time(struct writer *writer) {
+static void put_time(struct report_json *writer) {
   const struct time_split *total = &writer->summary->accounting.total;
   uint64_t duration_ns = writer->profile->duration_ns;
   json_key(&writer->json, "time");
   open_row(writer);
   put_split(writer, total);
-  put_ms(writer, "sampled_on_cpu_ms", writer->summary->hotspots.total_ns);
-  put_ms(writer, "off_cpu_ms", writer->summary->waits.total_ns);
+  report_json_ms(writer, "sampled_on_cpu_ms", writer->summary->hotspots.total_ns);
+  report_json_ms(writer, "off_cpu_ms", writer->summary->waits.total_ns);
   json_member_double(&writer->json, "busy_cpus",
                      duration_ns ? (double)total->on_cpu_ns / (double)duration_ns : 0, 3);
   close_row(writer);
@@ -288,60 +287,60 @@ static void put_time(struct writer *writer) {
 
 /* ---- CPU time -------------------------------------------------------------------------------- */
 
-static void put_functions(struct writer *writer) {
+static void put_functions(struct report_json *writer) {
   const struct hotspots *hotspots = &writer->summary->hotspots;
   uint64_t whole_ns = hotspots->total_ns;
   open_section(writer, "functions");
-  for (uint32_t i = 0; i < shown(writer, hotspots->function_count); i++) {
+  for (uint32_t i = 0; i < report_json_shown(writer, hotspots->function_count); i++) {
     const struct hot_function *hot = &hotspots->functions[i];
     const struct profile_function *function = &writer->profile->functions[hot->function];
     open_row(writer);
     json_member_text(&writer->json, "name", function->name);
     put_kind_and_file(writer, hot->function, function->first_line);
-    put_pct(writer, "self_pct", hot->self_ns, whole_ns);
-    put_pct(writer, "own_pct", hot->own_ns, whole_ns);
-    put_pct(writer, "total_pct", hot->total_ns, whole_ns);
-    put_ms(writer, "self_ms", hot->self_ns);
-    put_ms(writer, "own_ms", hot->own_ns);
-    put_ms(writer, "total_ms", hot->total_ns);
+    report_json_pct(writer, "self_pct", hot->self_ns, whole_ns);
+    report_json_pct(writer, "own_pct", hot->own_ns, whole_ns);
+    report_json_pct(writer, "total_pct", hot->total_ns, whole_ns);
+    report_json_ms(writer, "self_ms", hot->self_ns);
+    report_json_ms(writer, "own_ms", hot->own_ns);
+    report_json_ms(writer, "total_ms", hot->total_ns);
     json_member_u64(&writer->json, "self_samples", hot->self_count);
     json_member_u64(&writer->json, "total_samples", hot->total_count);
-    put_ms(writer, "off_cpu_total_ms", hot->wait_ns);
+    report_json_ms(writer, "off_cpu_total_ms", hot->wait_ns);
     close_row(writer);
   }
   close_section(writer);
 }
 
-static void put_lines(struct writer *writer) {
+static void put_lines(struct report_json *writer) {
   const struct hotspots *hotspots = &writer->summary->hotspots;
   open_section(writer, "lines");
-  for (uint32_t i = 0; i < shown(writer, hotspots->line_count); i++) {
+  for (uint32_t i = 0; i < report_json_shown(writer, hotspots->line_count); i++) {
     const struct hot_line *hot = &hotspots->lines[i];
     open_row(writer);
     json_member_text(&writer->json, "function", writer->profile->functions[hot->function].name);
     put_kind_and_file(writer, hot->function, hot->line);
-    put_pct(writer, "self_pct", hot->self_ns, hotspots->total_ns);
-    put_pct(writer, "own_pct", hot->own_ns, hotspots->total_ns);
-    put_pct(writer, "total_pct", hot->total_ns, hotspots->total_ns);
-    put_ms(writer, "own_ms", hot->own_ns);
-    put_ms(writer, "total_ms", hot->total_ns);
+    report_json_pct(writer, "self_pct", hot->self_ns, hotspots->total_ns);
+    report_json_pct(writer, "own_pct", hot->own_ns, hotspots->total_ns);
+    report_json_pct(writer, "total_pct", hot->total_ns, hotspots->total_ns);
+    report_json_ms(writer, "own_ms", hot->own_ns);
+    report_json_ms(writer, "total_ms", hot->total_ns);
     json_member_u64(&writer->json, "own_samples", hot->own_count);
     close_row(writer);
   }
   close_section(writer);
 }
 
-static void put_hot_paths(struct writer *writer) {
+static void put_hot_paths(struct report_json *writer) {
   const struct hotspots *hotspots = &writer->summary->hotspots;
   open_section(writer, "hot_paths");
-  for (uint32_t i = 0; i < shown(writer, hotspots->path_count); i++) {
+  for (uint32_t i = 0; i < report_json_shown(writer, hotspots->path_count); i++) {
     const struct hot_path *hot = &hotspots->paths[i];
     writer->failed |= stacks_frames(&hotspots->stacks, hot->node, &writer->frames) != 0;
     open_row(writer);
-    put_pct(writer, "pct", hot->ns, hotspots->total_ns);
-    put_ms(writer, "on_cpu_ms", hot->ns);
+    report_json_pct(writer, "pct", hot->ns, hotspots->total_ns);
+    report_json_ms(writer, "on_cpu_ms", hot->ns);
     json_member_u64(&writer->json, "samples", hot->count);
-    put_ms(writer, "callees_ms", hot->callees_ns);
+    report_json_ms(writer, "callees_ms", hot->callees_ns);
     put_path(writer);
     put_stack(writer, "stack");
     close_row(writer);
@@ -351,48 +350,46 @@ static void put_hot_paths(struct writer *writer) {
 
 /* ---- Waiting --------------------------------------------------------------------------------- */
 
-static void put_wait_sum(struct writer *writer, const struct wait_sum *sum) {
+static void put_wait_sum(struct report_json *writer, const struct wait_sum *sum) {
   json_member_text(&writer->json, "reason", wait_reason_name(sum->reason));
-  put_ms(writer, "total_ms", sum->total_ns);
-  put_pct(writer, "wall_pct", sum->total_ns, writer->summary->accounting.total.wall_ns);
+  report_json_ms(writer, "total_ms", sum->total_ns);
+  report_json_pct(writer, "wall_pct", sum->total_ns, writer->summary->accounting.total.wall_ns);
   json_member_u64(&writer->json, "count", sum->count);
-  put_ms(writer, "mean_ms", sum->count ? sum->total_ns / sum->count : 0);
-  put_ms(writer, "max_ms", sum->max_ns);
+  report_json_ms(writer, "mean_ms", sum->count ? sum->total_ns / sum->count : 0);
+  report_json_ms(writer, "max_ms", sum->max_ns);
 }
 
-static void put_reasons(struct writer *writer) {
+static void put_reasons(struct report_json *writer) {
   const struct waits *waits = &writer->summary->waits;
   open_section(writer, "off_cpu_reasons");
   for (uint32_t i = 0; i < waits->reason_count; i++) {
     open_row(writer);
     put_wait_sum(writer, &waits->reasons[i]);
-    put_ms(writer, "parked_ms", waits->reasons[i].parked_ns);
+    report_json_ms(writer, "parked_ms", waits->reasons[i].parked_ns);
     close_row(writer);
   }
   close_section(writer);
 }
 
-static void put_off_cpu(struct writer *writer) {
+static void put_off_cpu(struct report_json *writer) {
   const struct waits *waits = &writer->summary->waits;
   open_section(writer, "off_cpu");
-  for (uint32_t i = 0; i < shown(writer, waits->stack_count); i++) {
+  for (uint32_t i = 0; i < report_json_shown(writer, waits->stack_count); i++) {
     const struct wait_stack *stack = &waits->stacks[i];
-    writer->failed |= profile_frames(writer->profile, stack->node, &writer->frames) != 0;
     open_row(writer);
     put_wait_sum(writer, &stack->sum);
-    put_ms(writer, "parked_ms", stack->sum.parked_ns);
+    report_json_ms(writer, "parked_ms", stack->sum.parked_ns);
     json_member_u64(&writer->json, "threads", stack->thread_count);
     json_member_u64(&writer->json, "parked_threads", stack->parked_count);
     json_member_bool(&writer->json, "is_complete",
                      profile_is_complete(writer->profile, stack->node));
-    put_path(writer);
-    put_stack(writer, "stack");
+    report_json_stack(writer, stack->node);
     close_row(writer);
   }
   close_section(writer);
 }
 
-static void put_thread_name(struct writer *writer, const char *name_key, const char *tid_key,
+static void put_thread_name(struct report_json *writer, const char *name_key, const char *tid_key,
                             uint32_t thread, uint32_t tid) {
   struct json *json = &writer->json;
   json_key(json, name_key);
@@ -409,10 +406,10 @@ static void put_thread_name(struct writer *writer, const char *name_key, const c
     json_null(json);
 }
 
-static void put_wakes(struct writer *writer) {
+static void put_wakes(struct report_json *writer) {
   const struct waits *waits = &writer->summary->waits;
   open_section(writer, "wakes");
-  for (uint32_t i = 0; i < shown(writer, waits->wake_count); i++) {
+  for (uint32_t i = 0; i < report_json_shown(writer, waits->wake_count); i++) {
     const struct wait_wake *wake = &waits->wakes[i];
     open_row(writer);
     put_wait_sum(writer, &wake->sum);
@@ -425,10 +422,10 @@ static void put_wakes(struct writer *writer) {
 
 /* ---- Accounts -------------------------------------------------------------------------------- */
 
-static void put_threads(struct writer *writer) {
+static void put_threads(struct report_json *writer) {
   const struct accounting *accounting = &writer->summary->accounting;
   open_section(writer, "threads");
-  for (uint32_t i = 0; i < shown(writer, accounting->thread_count); i++) {
+  for (uint32_t i = 0; i < report_json_shown(writer, accounting->thread_count); i++) {
     const struct thread_row *thread = &accounting->threads[i];
     const struct profile_thread *from = &writer->profile->threads[thread->thread];
     open_row(writer);
@@ -446,11 +443,11 @@ static void put_threads(struct writer *writer) {
   close_section(writer);
 }
 
-static void put_processes(struct writer *writer) {
+static void put_processes(struct report_json *writer) {
   const struct accounting *accounting = &writer->summary->accounting;
   struct json *json = &writer->json;
   open_section(writer, "processes");
-  for (uint32_t i = 0; i < shown(writer, accounting->process_count); i++) {
+  for (uint32_t i = 0; i < report_json_shown(writer, accounting->process_count); i++) {
     const struct process_row *process = &accounting->processes[i];
     const struct profile_process *from = &writer->profile->processes[process->process];
     open_row(writer);
@@ -459,8 +456,8 @@ static void put_processes(struct writer *writer) {
     json_member_u64(json, "parent_pid", from->parent_pid);
     json_member_text(json, "executable", from->executable);
     json_member_text(json, "runtime", from->runtime);
-    put_ms(writer, "start_ms", from->start_ns);
-    put_ms(writer, "end_ms", from->end_ns);
+    report_json_ms(writer, "start_ms", from->start_ns);
+    report_json_ms(writer, "end_ms", from->end_ns);
     json_member_u64(json, "threads", process->thread_count);
     put_split(writer, &process->time);
     close_row(writer);
@@ -468,10 +465,10 @@ static void put_processes(struct writer *writer) {
   close_section(writer);
 }
 
-static void put_incomplete(struct writer *writer) {
+static void put_incomplete(struct report_json *writer) {
   const struct accounting *accounting = &writer->summary->accounting;
   open_section(writer, "incomplete_stacks");
-  for (uint32_t i = 0; i < shown(writer, accounting->incomplete_count); i++) {
+  for (uint32_t i = 0; i < report_json_shown(writer, accounting->incomplete_count); i++) {
     const struct incomplete_row *row = &accounting->incomplete[i];
     open_row(writer);
     json_member_text(&writer->json, "why", writer->profile->functions[row->function].name);
@@ -483,7 +480,7 @@ static void put_incomplete(struct writer *writer) {
 }
 
 /* How many rows each section has in all, so that a reader sees when it got only the first ones. */
-static void put_row_counts(struct writer *writer) {
+static void put_row_counts(struct report_json *writer) {
   const struct summary *summary = writer->summary;
   const struct {
     const char *key;
@@ -497,6 +494,10 @@ static void put_row_counts(struct writer *writer) {
       {"threads", summary->accounting.thread_count},
       {"processes", summary->accounting.process_count},
       {"incomplete_stacks", summary->accounting.incomplete_count},
+      {"heap_sites", summary->heap->stack_count},
+      {"memory_processes", summary->memory.process_count},
+      {"calls", summary->calls.sum_count},
+      {"slow_calls", summary->calls.slow_count},
   };
   json_key(&writer->json, "row_counts");
   open_row(writer);
@@ -505,7 +506,7 @@ static void put_row_counts(struct writer *writer) {
   close_row(writer);
 }
 
-static void put_report(struct writer *writer) {
+static void put_report(struct report_json *writer) {
   open_row(writer);
   json_member_text(&writer->json, "schema", SCHEMA);
   put_target(writer);
@@ -522,6 +523,8 @@ static void put_report(struct writer *writer) {
   put_threads(writer);
   put_processes(writer);
   put_incomplete(writer);
+  report_json_put_memory(writer);
+  report_json_put_calls(writer);
   put_row_counts(writer);
   close_row(writer);
 }
@@ -529,7 +532,7 @@ static void put_report(struct writer *writer) {
 int report_render_json(FILE *out, const struct profile *profile,
                        const struct render_options *options) {
   struct summary *summary;
-  struct writer writer = {.profile = profile};
+  struct report_json writer = {.profile = profile};
   writer.top_count = options->top_count ? options->top_count : DEFAULT_ROWS;
   int rc = summary_build(&summary, profile);
   if (rc)

@@ -38,12 +38,6 @@ static const char *keep_place(struct tables *tables, uint32_t function, uint32_t
   return keep(tables, &buf);
 }
 
-static const char *keep_clean(struct tables *tables, const char *text) {
-  struct buf buf = {0};
-  report_put_clean(&buf, text);
-  return keep(tables, &buf);
-}
-
 static struct report_cell share(struct tables *tables, uint64_t part, uint64_t whole) {
   double pct = percent_of(part, whole);
   enum report_heat heat = pct >= HOT_PCT    ? REPORT_HOT
@@ -359,7 +353,7 @@ static void put_threads(struct tables *tables) {
     struct report_cell *row = report_add_row(tables->content, table);
     if (!row)
       return;
-    row[0] = text(keep_clean(tables, from->name));
+    row[0] = text(report_keep_clean(tables->content, from->name));
     if (profile->process_count > 1)
       row[1] =
           text(report_keep_format(tables->content, "%u", profile->processes[from->process].pid));
@@ -391,11 +385,11 @@ static void put_processes(struct tables *tables) {
     struct report_cell *row = report_add_row(tables->content, table);
     if (!row)
       return;
-    row[0] = text(keep_clean(tables, from->name));
+    row[0] = text(report_keep_clean(tables->content, from->name));
     row[1] = text(report_keep_format(tables->content, "%u", from->pid));
     row[2] = count(tables, process->thread_count);
     put_split(tables, row + 3, &process->time);
-    row[8] = text(keep_clean(tables, from->runtime));
+    row[8] = text(report_keep_clean(tables->content, from->runtime));
   }
   if (table) {
     table->note = "the times of their threads, added up";
@@ -418,7 +412,8 @@ static void put_incomplete(struct tables *tables) {
       return;
     row[0] = count(tables, from->sample_count);
     row[1] = count(tables, from->wait_count);
-    row[2] = text(keep_clean(tables, tables->profile->functions[from->function].name));
+    row[2] =
+        text(report_keep_clean(tables->content, tables->profile->functions[from->function].name));
   }
   if (table) {
     table->note = "they do not reach the thread's first frame";

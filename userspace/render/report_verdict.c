@@ -2,8 +2,10 @@
 /* Owns the first lines of a report: what the target did with its time, the hottest function and
  * path, the biggest wait, and what is wrong with the capture. */
 #include <inttypes.h>
+#include <math.h>
 #include <string.h>
 
+#include "analysis/target.h"
 #include "base/buf.h"
 #include "base/units.h"
 #include "render/report_content.h"
@@ -36,7 +38,7 @@ static void put_title(struct verdict *verdict) {
   const struct profile *profile = verdict->profile;
   char time[UNITS_TEXT_BYTES];
   struct buf buf = {0};
-  const char *name = profile_fact(profile, "target.name");
+  const char *name = target_title(profile);
   report_put_clean(&buf, *name ? name : "ragprof report");
   const char *pids = profile_fact(profile, "target.pids");
   if (*pids) {
@@ -284,7 +286,7 @@ static void judge_amount(struct verdict *verdict) {
   const struct time_split *total = &accounting->total;
   double sum_pct = percent_of(time_split_sum_ns(total), total->wall_ns);
   struct buf buf = {0};
-  if (accounting->sample_count < FEW_SAMPLES) {
+  if (accounting->sample_count < FEW_SAMPLES && verdict->profile->frequency_hz) {
     buf_printf(&buf, "only %" PRIu64 " on-CPU %s: shares of CPU time are rough",
                accounting->sample_count, accounting->sample_count == 1 ? "sample" : "samples");
     warn(verdict, &buf);
@@ -299,6 +301,18 @@ static void judge_amount(struct verdict *verdict) {
   }
 }
 
+/* The stacks are never called complete when one is not. */
+static const char *whole_text(struct verdict *verdict) {
+  const struct accounting *accounting = &verdict->summary->accounting;
+  uint64_t all = accounting->sample_count + accounting->wait_count;
+  uint64_t complete = accounting->complete_sample_count + accounting->complete_wait_count;
+  if (complete == all)
+    return "whole: nothing was lost, the stacks are complete";
+  return report_keep_format(verdict->content,
+                            "whole: nothing was lost, %.2f%% of the stacks are complete",
+                            fmin(percent_of(complete, all), 99.99));
+}
+
 static void put_capture(struct verdict *verdict) {
   uint32_t before = verdict->content->verdict_count;
   judge_file(verdict);
@@ -306,7 +320,7 @@ static void put_capture(struct verdict *verdict) {
   judge_stacks(verdict);
   judge_amount(verdict);
   if (verdict->content->verdict_count == before)
-    add_line(verdict, "Capture")->text = "whole: nothing was lost, the stacks are complete";
+    add_line(verdict, "Capture")->text = whole_text(verdict);
 }
 
 void report_put_verdict(struct report_content *content, const struct summary *summary) {
@@ -318,5 +332,6 @@ void report_put_verdict(struct report_content *content, const struct summary *su
   put_hot_line(&verdict);
   put_hot_path(&verdict);
   put_waits(&verdict);
+  report_put_memory_verdict(content, summary);
   put_capture(&verdict);
 }

@@ -32,15 +32,17 @@ class App {
     this.table = new FunctionTable(byId('functions'), byId('table-note'), this.colors, fn => this.pick(fn));
     this.threads = new ThreadFilter(this.profile, byId('thread'), byId('thread-list'), this.colors,
       thread => this.change({ thread }));
-    this.summary = new Summary(this.profile, this.colors, fn => this.pick(fn));
+    this.summary = new Summary(this.profile, this.colors, fn => this.pick(fn), kind => this.showKind(kind));
   }
 
   listen() {
+    const { profile } = this;
     const onClick = (id, action) => byId(id).addEventListener('click', action);
     for (const button of document.querySelectorAll('[data-view]'))
       button.addEventListener('click', () => this.change({ view: button.dataset.view }));
     for (const button of document.querySelectorAll('[data-kind]'))
-      button.addEventListener('click', () => this.change({ kind: button.dataset.kind, zoom: '' }));
+      button.addEventListener('click', () => this.showKind(button.dataset.kind));
+    byId('memory-kinds').hidden = !profile.memory.facts;
     onClick('direction', () => this.change({ isRootBelow: !this.state.isRootBelow }));
     onClick('compact', () => this.change({ isCompact: !this.state.isCompact }));
     onClick('reset', () => this.change({ zoom: '' }));
@@ -75,6 +77,10 @@ class App {
     this.state = readHash(this.profile, this.initial);
     this.applyTheme();
     this.showAll();
+  }
+
+  showKind(kind) {
+    this.change({ kind, zoom: '' });
   }
 
   /* The only way to change what is shown. */
@@ -118,8 +124,8 @@ class App {
     byId('range').textContent = this.timeline.text() || 'drag to select a range';
     byId('range').classList.toggle('active', Boolean(state.range));
     byId('clear-range').hidden = !state.range;
-    this.summary.update(this.sums);
-    this.summary.legend(profile);
+    this.summary.update(this.sums, state.kind);
+    this.summary.legend(this.sums.view(state.kind));
     this.showKinds();
     this.findMatches();
     this.showView();
@@ -136,10 +142,15 @@ class App {
   }
 
   showKinds() {
+    const shown = this.profile.shownKinds();
     for (const button of document.querySelectorAll('[data-kind]')) {
       const kind = button.dataset.kind;
+      button.hidden = !shown.includes(kind);
+      if (button.hidden)
+        continue;
       button.setAttribute('aria-pressed', String(kind === this.state.kind));
-      button.querySelector('.kind-time').textContent = formatUs(this.sums.totalUs(kind));
+      button.querySelector('.kind-time').textContent = kind === 'leak' ? formatBytes(this.sums.total(kind))
+        : this.profile.format(kind, this.sums.total(kind));
     }
   }
 
@@ -158,15 +169,15 @@ class App {
     }
     input.setAttribute('aria-invalid', String(isBad));
     const view = this.sums.view(this.state.kind);
-    const us = this.matches ? matchedUs(view, this.matches) : 0;
+    const value = this.matches ? matchedValue(view, this.matches) : 0;
     byId('matched').textContent = isBad ? 'not a regular expression'
-      : this.matches ? `${formatPct(us, view.total[0])} · ${formatUs(us)}` : '';
+      : this.matches ? `${formatPct(value, view.total[0])} · ${this.format(value)}` : '';
   }
 
   matchFunctions(pattern) {
     const profile = this.profile;
     return Uint8Array.from(profile.labels, (label, fn) =>
-      pattern.test(label) || pattern.test(profile.location(fn)) || pattern.test(profile.modules[fn]) ? 1 : 0);
+      pattern.test(label) || pattern.test(profile.names[fn]) || pattern.test(profile.location(fn)) || pattern.test(profile.modules[fn]) ? 1 : 0);
   }
 
   showView() {
@@ -211,12 +222,12 @@ class App {
     const view = graph.view;
     const node = graph.zoomed;
     byId('reset').hidden = node === 0;
-    byId('place').textContent = `${graph.label(node)} — ${formatUs(view.total[node])}, ` +
-      `${formatPct(view.total[node], view.total[0])} of ${this.kindText()}`;
+    byId('place').textContent = `${graph.label(node)} — ${this.format(view.total[node])}, ` +
+      `${formatPct(view.total[node], view.total[0])} of ${KIND_TEXTS[this.state.kind]}`;
   }
 
-  kindText() {
-    return { cpu: 'on-CPU time', 'off-cpu': 'off-CPU time', wall: 'wall time' }[this.state.kind];
+  format(value) {
+    return this.profile.format(this.state.kind, value);
   }
 
   showCallers() {
@@ -232,9 +243,9 @@ class App {
     byId('callers-place').textContent = fn < 0 ? '' : profile.location(fn);
     if (fn < 0 || !total[fn])
       return;
-    const whole = this.sums.totalUs(state.kind);
-    byId('callers-numbers').textContent = `self ${formatPct(self[fn], whole)} · ${formatUs(self[fn])}, ` +
-      `total ${formatPct(total[fn], whole)} · ${formatUs(total[fn])} of ${this.kindText()}`;
+    const whole = this.sums.total(state.kind);
+    byId('callers-numbers').textContent = `${isMemoryKind(state.kind) ? 'wanted' : 'self'} ${formatPct(self[fn], whole)} · ${this.format(self[fn])}, ` +
+      `total ${formatPct(total[fn], whole)} · ${this.format(total[fn])} of ${KIND_TEXTS[state.kind]}`;
     for (const [graph, make] of [[this.callers, callersOf], [this.callees, calleesOf]]) {
       graph.matches = this.matches;
       const view = make(this.sums, state.kind, fn);
@@ -246,15 +257,21 @@ class App {
 
   showLines(fn, whole) {
     const lines = this.sums.lines(this.state.kind, fn, -1).slice(0, 8);
-    byId('callers-lines').replaceChildren(...lines.map(([line, us]) => {
+    byId('callers-lines').replaceChildren(...lines.map(([line, value]) => {
       const item = element('li');
-      item.append(element('span', 'dim', 'line '), `${line} `, element('b', '', formatPct(us, whole)));
+      item.append(element('span', 'dim', 'line '), `${line} `, element('b', '', formatPct(value, whole)));
       return item;
     }));
   }
 
+  /* Of memory, the function that wanted most of it. */
   hottestFunction() {
-    const { self } = this.sums.functions(this.state.kind);
+    const { kind } = this.state;
+    if (isMemoryKind(kind)) {
+      const [first] = wantedBy(this.sums, kind);
+      return first ? first.fn : -1;
+    }
+    const { self } = this.sums.functions(kind);
     let best = -1;
     self.forEach((us, fn) => {
       if (us > 0 && (best < 0 || us > self[best]))
@@ -370,6 +387,11 @@ class App {
   }
 }
 
+function nextKind(app) {
+  const shown = app.profile.shownKinds();
+  return shown[(shown.indexOf(app.state.kind) + 1) % shown.length];
+}
+
 const KEYS = {
   '?': app => app.toggleHelp(),
   '/': () => byId('search').select(),
@@ -388,7 +410,7 @@ const KEYS = {
   3: app => app.change({ view: 'callers' }),
   f: app => app.change({ isRootBelow: !app.state.isRootBelow }),
   i: app => app.change({ isCompact: !app.state.isCompact }),
-  k: app => app.change({ kind: KINDS[(KINDS.indexOf(app.state.kind) + 1) % 3], zoom: '' }),
+  k: app => app.showKind(nextKind(app)),
   c: app => app.graph.cursor >= 0 && app.pick(app.graph.view.fn[app.graph.cursor]),
   t: app => app.nextTheme(),
 };

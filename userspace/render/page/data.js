@@ -8,6 +8,7 @@ const FRAME_MARK = 5;
 const FLAG_GENERATOR = 1;
 const FLAG_COROUTINE = 2;
 const FLAG_INLINED = 4;
+const UNKNOWN = '[unknown] ';
 
 class Reader {
   constructor(bytes) {
@@ -27,6 +28,12 @@ class Reader {
         return value;
       factor *= 128;
     }
+  }
+
+  /* Zigzag-coded: also below 0. */
+  signed() {
+    const value = this.number();
+    return value % 2 ? -(value + 1) / 2 : value / 2;
   }
 
   text() {
@@ -52,18 +59,84 @@ function shortPath(path) {
   return base.startsWith('__') && parts.length ? parts.pop() + '/' + base : base;
 }
 
+/* What memory each stack took in each process: sites, their entries, and the resident set of each
+ * process; see flame_memory.h. `live` and `liveBlocks` are changes. */
+class Memory {
+  constructor(reader, facts) {
+    this.facts = facts.heap || null;
+    this.sites = [];
+    for (let left = reader.number(); left > 0; left--)
+      this.sites.push(this.readSite(reader));
+    this.series = [];
+    for (let left = reader.number(); left > 0; left--)
+      this.series.push(this.readSeries(reader));
+  }
+
+  readSite(reader) {
+    const [process, node, peak, growth, low, high, count] = Array.from({ length: 7 }, () => reader.number());
+    const site = { process, node, peak, growth, low, high, bucket: new Uint16Array(count) };
+    for (const name of ['allocations', 'bytes', 'liveBlocks', 'live'])
+      site[name] = new Float64Array(count);
+    for (let i = 0, bucket = 0; i < count; i++) {
+      bucket += reader.number();
+      site.bucket[i] = bucket;
+      site.allocations[i] = reader.number();
+      site.bytes[i] = reader.number();
+      site.liveBlocks[i] = reader.signed();
+      site.live[i] = reader.signed();
+    }
+    return site;
+  }
+
+  readSeries(reader) {
+    const [process, metric, count] = Array.from({ length: 3 }, () => reader.number());
+    const series = { process, metric, bucket: new Uint16Array(count), value: new Float64Array(count) };
+    for (let i = 0, bucket = 0, value = 0; i < count; i++) {
+      bucket += reader.number();
+      value += reader.signed();
+      series.bucket[i] = bucket;
+      series.value[i] = value;
+    }
+    return series;
+  }
+
+  /* Bytes live at the end of each bucket, of the sites asked for. */
+  course(bucketCount, isAsked) {
+    const live = new Float64Array(bucketCount);
+    for (const site of this.sites.filter(isAsked))
+      site.bucket.forEach((bucket, i) => { live[bucket] += site.live[i]; });
+    for (let b = 1; b < bucketCount; b++)
+      live[b] += live[b - 1];
+    return live;
+  }
+
+  /* The resident set of the processes asked for, in each bucket; null when it is not known. */
+  resident(bucketCount, isAsked) {
+    const asked = this.series.filter(isAsked);
+    const sum = new Float64Array(bucketCount);
+    for (const { bucket, value } of asked)
+      for (let b = 0, i = -1; b < bucketCount; b++) {
+        while (i + 1 < bucket.length && bucket[i + 1] <= b)
+          i++;
+        sum[b] += i >= 0 ? value[i] : 0;
+      }
+    return asked.length ? sum : null;
+  }
+}
+
 /* The profile: functions, nodes of the calling-context tree (0 is the root), streams and their
  * entries. Wait reasons are functions of their own, numbered from `firstReason`. */
 class Profile {
   constructor(bytes) {
     const reader = new Reader(bytes);
-    if (reader.number() !== 1)
+    if (reader.number() !== 2)
       throw new Error('the data of this page has another version');
     this.facts = JSON.parse(reader.text());
     const strings = reader.text().split('\0');
     this.readFunctions(reader, strings);
     this.readNodes(reader);
     this.readStreams(reader);
+    this.memory = new Memory(reader, this.facts);
     this.bucketCount = this.facts.bucket_count;
     this.bucketUs = this.facts.bucket_ns / 1000;
     this.weightUs = this.facts.threads.map(thread => thread.weight_ns / 1000);
@@ -80,12 +153,14 @@ class Profile {
     this.modules = [];
     this.firstLines = new Uint32Array(this.functionCount);
     this.kinds = new Uint8Array(this.functionCount);
+    this.isAllocator = new Uint8Array(this.functionCount);
     for (let i = 0; i < count; i++) {
       this.names.push(strings[reader.number()]);
       this.files.push(strings[reader.number()]);
       this.modules.push(strings[reader.number()]);
       this.firstLines[i] = reader.number();
       this.kinds[i] = reader.number();
+      this.isAllocator[i] = reader.number();
     }
     for (let i = 0; i < reasons.length; i++) {
       this.names.push('waiting: ' + reasons[i]);
@@ -97,6 +172,8 @@ class Profile {
   }
 
   makeLabel(name, i) {
+    if (name.startsWith(UNKNOWN))
+      return name.slice(UNKNOWN.length).replace(/\.cpython-[^.]*/, '');
     if (this.kinds[i] !== FRAME_PYTHON || !this.files[i])
       return name;
     const line = this.firstLines[i] ? ':' + this.firstLines[i] : '';
@@ -160,6 +237,25 @@ class Profile {
       for (let e = this.streamBegin[i]; e < this.streamBegin[i + 1]; e++)
         this.us[e] = this.count[e] * weight;
     }
+  }
+
+  /* The name alone; of functions without one the module and the offset. */
+  shortName(fn) {
+    return this.names[fn].startsWith(UNKNOWN) ? this.labels[fn] : this.names[fn];
+  }
+
+  /* What can be shown: time always, memory where there is any of the kind. */
+  shownKinds() {
+    const { facts, sites } = this.memory;
+    return KINDS.filter(kind => !isMemoryKind(kind) ||
+      (facts && (kind !== 'leak' || sites.some(site => site.growth > 0))));
+  }
+
+  /* A quantity of a kind with its unit. */
+  format(kind, value) {
+    if (!isMemoryKind(kind))
+      return formatUs(value);
+    return formatBytes(value) + (kind !== 'leak' ? '' : this.facts.heap.leak_unit === 's' ? '/s' : ' / iteration');
   }
 
   isWait(fn) {

@@ -34,7 +34,7 @@ function readHash(profile, initial) {
   const state = { ...initial };
   const choose = (name, list) => list.includes(values.get(name)) ? values.get(name) : state[name];
   state.view = choose('view', VIEWS);
-  state.kind = choose('kind', KINDS);
+  state.kind = choose('kind', profile.shownKinds());
   state.theme = choose('theme', THEMES);
   if (values.has('root'))
     state.isRootBelow = values.get('root') !== 'above';

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* The head of the page: what was captured and what is missing, then the answers at a glance: where
- * the time went, what is hottest, what is waited for longest. */
+ * the time went, what is hottest, what is waited for longest; or, for a kind of memory, how much
+ * there is, what leaks, and who holds most. */
 
 const ANSWERS = 4;
 
@@ -52,12 +53,6 @@ function captureChips(profile) {
   return made.filter(Boolean);
 }
 
-/* Whether a function is the program's own, not of Python's library or of an installed package. */
-function isOwn(profile, fn) {
-  return profile.kinds[fn] === FRAME_PYTHON &&
-    !/\/(lib\/python|python)[0-9.]+\/|^<frozen/.test(profile.files[fn]);
-}
-
 /* The nearest other function above a node: a Python one, or else one of any kind. */
 function calledFrom(view, node) {
   const profile = view.profile;
@@ -71,14 +66,6 @@ function calledFrom(view, node) {
       other = view.fn[up];
   }
   return other;
-}
-
-/* The nearest function above a node that is the program's own; -1 when there is none. */
-function ownCaller(view, node) {
-  for (let up = view.parent[node]; up > 0; up = view.parent[up])
-    if (isOwn(view.profile, view.fn[up]))
-      return view.fn[up];
-  return -1;
 }
 
 /* The largest self times, each with the caller that matters. */
@@ -122,23 +109,130 @@ function longestWaits(sums) {
   return [...found.values()].sort((a, b) => b.us - a.us).slice(0, ANSWERS);
 }
 
+/* The largest holders of memory, each with the own caller of its largest stack. */
+function wantedBy(sums, kind) {
+  const view = sums.view(kind);
+  const found = new Map();
+  for (let i = 1; i < view.parent.length; i++) {
+    if (!view.self[i])
+      continue;
+    const fn = wanting(view, i);
+    const known = found.get(fn) || { fn, value: 0, most: 0, node: i };
+    known.value += view.self[i];
+    if (view.self[i] > known.most) {
+      known.most = view.self[i];
+      known.node = i;
+    }
+    found.set(fn, known);
+  }
+  return [...found.values()].sort((a, b) => b.value - a.value).slice(0, ANSWERS).map(({ fn, value, node }) => {
+    const own = isOwn(view.profile, fn) ? -1 : ownCaller(view, node);
+    return { fn, value, from: own === fn ? -1 : own };
+  });
+}
+
+const HOLDERS = { alloc: 'Most allocated', live: 'Most live', peak: 'Most live at the peak', leak: 'Most live' };
+
 class Summary {
-  /* picked(fn): show callers and callees */
-  constructor(profile, colors, picked) {
+  /* picked(fn): show callers and callees; kindChosen(kind): show that kind */
+  constructor(profile, colors, picked, kindChosen) {
     this.profile = profile;
     this.colors = colors;
     this.picked = picked;
     byId('title').textContent = profile.facts.title;
     byId('chips').replaceChildren(...captureChips(profile));
+    if (profile.memory.facts)
+      byId('chips').append(this.leakChip(kindChosen));
   }
 
-  update(sums) {
+  /* Says whether there is a leak, and leads to the memory's side of the page. */
+  leakChip(kindChosen) {
+    const { leaks } = this.profile.memory.facts;
+    const chosen = element('button', 'chip link' + (leaks ? ' warn' : ''),
+      leaks ? `${leaks} ${leaks === 1 ? 'stack leaks' : 'stacks leak'}` : 'no leak found');
+    chosen.type = 'button';
+    chosen.addEventListener('click', () => kindChosen(leaks ? 'leak' : 'live'));
+    return chosen;
+  }
+
+  update(sums, kind) {
+    const isMemory = isMemoryKind(kind);
+    byId('time-answers').hidden = isMemory;
+    byId('memory-answers').hidden = !isMemory;
+    if (isMemory)
+      this.showMemory(sums, kind);
+    else
+      this.showTime(sums);
+  }
+
+  showTime(sums) {
     this.showShares(sums);
     const cpu = hottest(sums).map(item => this.answer(item, sums.cpuUs, WAY_CPU));
     const waits = longestWaits(sums).map(item =>
       this.answer(item, sums.waitUs, item.fn - this.profile.firstReason + 1));
     byId('hottest').replaceChildren(...(cpu.length ? cpu : [element('li', 'nothing', 'no samples')]));
     byId('waits').replaceChildren(...(waits.length ? waits : [element('li', 'nothing', 'no waits')]));
+  }
+
+  showMemory(sums, kind) {
+    const { facts } = this.profile.memory;
+    const held = kind === 'leak' ? 'live' : kind;
+    byId('memory-note').textContent = facts.is_sampled ? 'estimated from samples' : '';
+    byId('memory-figures').replaceChildren(...this.figures(sums, facts).flatMap(([name, ...value]) => {
+      const shown = element('dd');
+      shown.append(...value);
+      return [element('dt', '', name), shown];
+    }));
+    const leaks = wantedBy(sums, 'leak').map(item => this.memoryAnswer(item, 'leak', sums));
+    byId('leaks-note').textContent = leaks.length ? `growth per ${facts.leak_unit === 's' ? 'second' : 'iteration'}, of the whole capture` : '';
+    byId('leaks').replaceChildren(...(leaks.length ? leaks : [element('li', 'nothing', this.noLeak(facts))]));
+    const holders = wantedBy(sums, held).map(item => this.memoryAnswer(item, held, sums));
+    byId('holders-title').textContent = HOLDERS[kind];
+    byId('holders').replaceChildren(...(holders.length ? holders : [element('li', 'nothing', 'nothing')]));
+  }
+
+  noLeak(facts) {
+    return facts.judged && facts.too_short === facts.judged ? 'the capture is too short to tell'
+      : `none found in ${formatCount(facts.judged)} stacks`;
+  }
+
+  /* Name and value, the value in parts; dim ones after the first. */
+  figures(sums, facts) {
+    const dim = text => element('span', 'dim', text);
+    const count = this.profile.bucketCount;
+    const resident = this.profile.memory.resident(count, () => true);
+    const figures = [
+      ['live', formatBytes(sums.total('live')), dim(` at most ${formatBytes(facts.peak_bytes)} at ${formatUs(facts.peak_ns / 1000)}`)],
+      ['allocated', formatBytes(sums.total('alloc')), dim(` in ${formatCount(sums.view('alloc').totalCount[0])} allocations`)],
+    ];
+    if (resident)
+      figures.push(['RSS', formatBytes(resident[count - 1]), dim(` at most ${formatBytes(Math.max(...resident))}`)]);
+    if (facts.limit_bytes)
+      figures.push(['limit', formatBytes(facts.limit_bytes), dim(` (${facts.limit_name}) `),
+        `reached in ${formatLong(facts.seconds_to_limit)}`]);
+    return figures;
+  }
+
+  /* The interval of a leak's growth: that of its sites added up. */
+  interval(sums, fn) {
+    const view = sums.view('leak');
+    const { nodeOf } = sums.tree;
+    const sites = sums.memory.sites.filter(site => site.growth && wanting(view, nodeOf[site.node]) === fn);
+    return ['low', 'high'].map(bound => formatBytes(sites.reduce((sum, site) => sum + site[bound], 0)));
+  }
+
+  memoryAnswer({ fn, value, from }, kind, sums) {
+    const { labels } = this.profile;
+    const button = this.answerButton({
+      value, whole: sums.total(kind), color: this.colors.kind(this.profile.kinds[fn]),
+      amount: formatBytes(value), first: labels[fn], second: from < 0 ? '' : ' ← ' + labels[from],
+      picked: fn,
+    });
+    if (kind === 'leak')
+      button.title = `${this.interval(sums, fn).join(' to ')} (95 %)\n${button.title}`;
+    const item = element('li');
+    item.append(button);
+    return item;
   }
 
   showShares(sums) {
@@ -164,35 +258,46 @@ class Summary {
   }
 
   answer({ us, shown, from }, whole, way) {
-    const item = element('li');
-    const button = element('button', 'answer');
-    button.type = 'button';
-    const { labels, names } = this.profile;
+    const { labels, facts } = this.profile;
     const isWait = way !== WAY_CPU;
     const [first, second] = from < 0 ? [labels[shown], '']
-      : isWait ? [labels[from], ' → ' + names[shown]] : [labels[shown], ' ← ' + labels[from]];
-    button.title = `${first}${second}\nShow callers and callees`;
-    const bar = element('span', 'answer-bar');
-    bar.style.width = `${100 * us / whole}%`;
-    bar.style.background = this.colors.way(way);
-    const name = element('span', 'answer-name', first);
-    name.append(element('span', 'dim', second));
-    button.append(bar, element('b', 'answer-pct', formatPct(us, whole)));
-    if (isWait)
-      button.append(element('span', 'answer-reason', this.profile.facts.reasons[way - 1]));
-    button.append(name, element('span', 'dim answer-time', formatUs(us)));
-    button.addEventListener('click', () => this.picked(shown));
-    item.append(button);
+      : isWait ? [labels[from], ' → ' + this.profile.shortName(shown)] : [labels[shown], ' ← ' + labels[from]];
+    const item = element('li');
+    item.append(this.answerButton({
+      value: us, whole, color: this.colors.way(way), amount: formatUs(us), first, second, picked: shown,
+      reason: isWait ? facts.reasons[way - 1] : '',
+    }));
     return item;
   }
 
-  legend(profile) {
-    const kinds = [...new Set(profile.kinds.subarray(0, profile.firstReason))].sort();
-    byId('legend').replaceChildren(...kinds.map(kind => {
+  /* One bar with its share, a name that matters and a dim one, and the amount. */
+  answerButton({ value, whole, color, amount, first, second, reason, picked }) {
+    const button = element('button', 'answer');
+    button.type = 'button';
+    button.title = `${first}${second}\nShow callers and callees`;
+    const bar = element('span', 'answer-bar');
+    bar.style.width = `${100 * value / whole}%`;
+    bar.style.background = color;
+    const name = element('span', 'answer-name', first);
+    name.append(element('span', 'dim', second));
+    button.append(bar, element('b', 'answer-pct', formatPct(value, whole)));
+    if (reason)
+      button.append(element('span', 'answer-reason', reason));
+    button.append(name, element('span', 'dim answer-time', amount));
+    button.addEventListener('click', () => this.picked(picked));
+    return button;
+  }
+
+  /* The colours that a graph shows: kinds of frames, then reasons to wait. */
+  legend(view) {
+    const { profile } = view;
+    const kinds = new Set();
+    view.total.forEach((value, node) => node && value && kinds.add(profile.kinds[view.fn[node]]));
+    byId('legend').replaceChildren(...[...kinds].sort((a, b) => a - b).map(kind => {
       const item = element('li');
       const swatch = element('span', 'swatch' + (kind === FRAME_MARK ? ' hatched' : ''));
       swatch.style.background = this.colors.kind(kind);
-      item.append(swatch, KIND_NAMES[kind] || 'other');
+      item.append(swatch, KIND_NAMES[kind] || profile.facts.reasons[kind - FIRST_WAIT_KIND] || 'other');
       return item;
     }));
   }

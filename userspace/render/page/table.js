@@ -38,7 +38,9 @@ class FunctionTable {
 
   setData(profile, sums, kind, matches) {
     this.profile = profile;
-    this.whole = sums.totalUs(kind);
+    this.kind = kind;
+    this.head.children[1].firstChild.textContent = isMemoryKind(kind) ? 'Wanted' : 'Self';
+    this.whole = sums.total(kind);
     const { self, total } = sums.functions(kind);
     this.self = self;
     this.total = total;
@@ -77,7 +79,7 @@ class FunctionTable {
     const name = element('td', 'col-function');
     const swatch = element('span', 'swatch');
     swatch.style.background = this.colors.kind(this.profile.kinds[fn]);
-    const button = element('button', 'link', this.profile.names[fn]);
+    const button = element('button', 'link', this.profile.shortName(fn));
     button.type = 'button';
     button.title = 'Show callers and callees';
     button.addEventListener('click', () => this.picked(fn));
@@ -87,12 +89,12 @@ class FunctionTable {
     return row;
   }
 
-  amount(us) {
+  amount(value) {
     const cell = element('td', 'col-amount');
     const bar = element('span', 'bar');
-    bar.style.width = this.whole ? `${100 * us / this.whole}%` : '0';
-    const pct = element('span', 'pct', formatPct(us, this.whole));
-    const time = element('span', 'time', formatUs(us));
+    bar.style.width = this.whole ? `${100 * value / this.whole}%` : '0';
+    const pct = element('span', 'pct', formatPct(value, this.whole));
+    const time = element('span', 'time', this.profile.format(this.kind, value));
     cell.append(bar, pct, time);
     return cell;
   }

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Draws time as stacked bars (on-CPU, then waiting by reason) and owns the brush that selects a
- * range of buckets. */
+/* Draws time as stacked bars (on-CPU, then waiting by reason), below it memory where there is any,
+ * and owns the brush that selects a range of buckets. */
 
 const TIMELINE_AXIS_PX = 16;
+const MEMORY_PX = 44; /* the lane of memory, as high as in page.css */
 const EDGE_PX = 6;
 
 class Timeline {
@@ -30,12 +31,15 @@ class Timeline {
     this.box.addEventListener('keydown', event => this.onKey(event));
   }
 
-  /* Sums the profile by bucket and way, for the threads asked for. */
-  setData(profile, threads, kind) {
+  /* Sums the profile by bucket and way, for the threads asked for. A kind of memory stands beside all
+   * of their time. */
+  setData(profile, threads, shownKind) {
     const ways = profile.facts.reasons.length + 1;
+    const kind = isMemoryKind(shownKind) ? 'wall' : shownKind;
     this.profile = profile;
     this.kind = kind;
     this.buckets = profile.bucketCount;
+    this.setMemory(threads, shownKind);
     this.layers = Array.from({ length: ways }, () => new Float64Array(this.buckets));
     for (let i = 0; i < profile.streamCount; i++) {
       const way = profile.streamWay[i];
@@ -47,6 +51,21 @@ class Timeline {
         layer[profile.bucket[e]] += profile.us[e];
     }
     this.requestDraw();
+  }
+
+  /* Live bytes, of leaks only while those are shown, and the resident set. */
+  setMemory(threads, kind) {
+    const { memory, facts } = this.profile;
+    const processes = new Set(facts.threads.filter((thread, i) => !threads || threads[i]).map(thread => thread.process));
+    const isAsked = item => !threads || processes.has(item.process);
+    const live = memory.sites.length
+      ? memory.course(this.buckets, site => isAsked(site) && (kind !== 'leak' || site.growth > 0)) : null;
+    const resident = memory.resident(this.buckets, isAsked);
+    this.lanes = [
+      { name: kind === 'leak' ? 'live of leaks' : 'live', values: live, isFilled: true },
+      { name: 'RSS', values: resident, isFilled: false },
+    ].filter(lane => lane.values);
+    this.box.classList.toggle('with-memory', this.lanes.length > 0);
   }
 
   requestDraw() {
@@ -66,7 +85,8 @@ class Timeline {
     this.width = width;
     const context = fitCanvas(this.canvas, width, height);
     context.clearRect(0, 0, width, height);
-    this.drawBars(context, width, height - TIMELINE_AXIS_PX);
+    this.drawBars(context, width, height - TIMELINE_AXIS_PX - (this.lanes.length ? MEMORY_PX : 0));
+    this.drawMemory(context, width, height - TIMELINE_AXIS_PX);
     this.drawAxis(context, width, height);
     if (this.range)
       this.drawRange(context, height - TIMELINE_AXIS_PX);
@@ -110,6 +130,42 @@ class Timeline {
     }
   }
 
+  /* Each lane by its own largest value, which stands beside its name. */
+  drawMemory(context, width, base) {
+    const top = base - MEMORY_PX;
+    this.lanes.forEach(({ name, values, isFilled }, i) => {
+      const most = Math.max(...values, 1);
+      const color = isFilled ? this.colors.accent : this.colors.muted;
+      const y = value => base - value / most * (MEMORY_PX - 14);
+      const first = Math.max(values.findIndex(value => value > 0), 0);
+      context.beginPath();
+      context.moveTo(first / this.buckets * width, isFilled ? base : y(values[first]));
+      for (let b = first; b < this.buckets; b++) {
+        context.lineTo(b / this.buckets * width, y(values[b]));
+        context.lineTo((b + 1) / this.buckets * width, y(values[b]));
+      }
+      if (isFilled)
+        context.lineTo(width, base);
+      context.globalAlpha = isFilled ? 0.25 : 1;
+      context.fillStyle = context.strokeStyle = color;
+      context.lineWidth = 1;
+      if (isFilled)
+        context.fill();
+      else
+        context.stroke();
+      context.globalAlpha = 1;
+      context.font = '10.5px system-ui, -apple-system, "Segoe UI", Roboto, sans-serif';
+      context.textBaseline = 'alphabetic';
+      const text = `${name} ≤ ${formatBytes(most)}`;
+      const x = i ? width - context.measureText(text).width - 4 : 4;
+      context.fillText(text, x, top + 10);
+    });
+    if (this.lanes.length) {
+      context.fillStyle = this.colors.grid;
+      context.fillRect(0, top, width, 1);
+    }
+  }
+
   drawAxis(context, width, height) {
     const duration = this.buckets * this.profile.bucketUs;
     const base = height - TIMELINE_AXIS_PX;
@@ -143,7 +199,8 @@ class Timeline {
       [layer.subarray(b, end).reduce((sum, us) => sum + us, 0) / whole, names[way]])
       .filter(([threads]) => threads >= 0.05).sort((x, y) => y[0] - x[0])
       .map(([threads, name]) => `${threads.toFixed(1)} ${name}`);
-    this.note.textContent = `at ${formatUs(b * this.profile.bucketUs)}: ${parts.join(', ') || 'nothing'}`;
+    const memory = this.lanes.map(({ name, values }) => `, ${name} ${formatBytes(values[end - 1])}`).join('');
+    this.note.textContent = `at ${formatUs(b * this.profile.bucketUs)}: ${parts.join(', ') || 'nothing'}${memory}`;
   }
 
   tickStep(duration, count) {

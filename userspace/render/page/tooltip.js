@@ -13,7 +13,7 @@ class Tooltip {
     this.box.hidden = true;
   }
 
-  /* lines: [[line, µs], …] of a Python function */
+  /* lines: [[line, value], …] of a Python function */
   show(view, node, x, y, lines) {
     this.fill(view, node, lines);
     this.box.hidden = false;
@@ -39,7 +39,7 @@ class Tooltip {
   fill(view, node, lines) {
     const profile = view.profile;
     const fn = view.fn[node];
-    const rows = [element('div', 'tip-name', fn < 0 ? 'all threads' : profile.names[fn])];
+    const rows = [element('div', 'tip-name', fn < 0 ? (isMemoryKind(view.kind) ? 'all processes' : 'all threads') : profile.shortName(fn))];
     if (fn >= 0) {
       const place = element('div', 'tip-place');
       const swatch = element('span', 'swatch');
@@ -62,26 +62,26 @@ class Tooltip {
     const grid = element('div', 'tip-numbers');
     const whole = view.total[0];
     const parent = view.parent[node];
-    const row = (name, us) => grid.append(element('span', 'dim', name),
-      element('b', '', formatPct(us, whole)), element('span', '', formatUs(us)));
+    const row = (name, value) => grid.append(element('span', 'dim', name),
+      element('b', '', formatPct(value, whole)), element('span', '', view.profile.format(view.kind, value)));
     row('total', view.total[node]);
     row('self', view.self[node]);
     if (parent > 0)
       grid.append(element('span', 'dim', 'of caller'),
         element('b', '', formatPct(view.total[node], view.total[parent])), element('span'));
-    grid.append(element('span', 'dim', 'events'), element('b', '', formatCount(view.totalCount[node])),
+    grid.append(element('span', 'dim', isMemoryKind(view.kind) ? 'blocks' : 'events'), element('b', '', formatCount(view.totalCount[node])),
       element('span'));
     return grid;
   }
 
   lineTable(lines, whole) {
     const table = element('div', 'tip-lines');
-    for (const [line, us] of lines.slice(0, LINES_SHOWN)) {
+    for (const [line, value] of lines.slice(0, LINES_SHOWN)) {
       const bar = element('span', 'tip-bar');
       const part = element('span');
-      part.style.width = `${100 * us / whole}%`;
+      part.style.width = `${100 * value / whole}%`;
       bar.append(part);
-      table.append(element('span', 'dim', 'line ' + line), bar, element('b', '', formatPct(us, whole)));
+      table.append(element('span', 'dim', 'line ' + line), bar, element('b', '', formatPct(value, whole)));
     }
     if (lines.length > LINES_SHOWN)
       table.append(element('span', 'dim', `${lines.length - LINES_SHOWN} more`));

@@ -1,8 +1,17 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Merges the calling contexts by function, sums them for a range of time and a set of threads, and
- * turns them round one function (callers and callees). All times are microseconds. */
+ * turns them round one function (callers and callees). Times are microseconds, memory is bytes. */
 
-const KINDS = ['cpu', 'off-cpu', 'wall'];
+const KINDS = ['cpu', 'off-cpu', 'wall', 'alloc', 'live', 'peak', 'leak'];
+
+function isMemoryKind(kind) {
+  return KINDS.indexOf(kind) > 2;
+}
+
+const KIND_TEXTS = {
+  cpu: 'on-CPU time', 'off-cpu': 'off-CPU time', wall: 'wall time', alloc: 'bytes allocated',
+  live: 'live bytes', peak: 'live bytes at the peak', leak: 'the growth by leaks',
+};
 
 /* Children of each node as slices of one list. */
 function linkChildren(parent) {
@@ -26,7 +35,7 @@ function sortChildren(tree, weight) {
   }
 }
 
-/* Adds every node's time to its parent's; parents have the smaller number. */
+/* Adds every node's value to its parent's; parents have the smaller number. */
 function sumTotals(parent, self) {
   const total = self.slice();
   for (let i = parent.length - 1; i > 0; i--)
@@ -140,6 +149,96 @@ class MergedTree {
   }
 }
 
+/* What the sites that pass the filter hold, by node of the profile. Of a range: what was allocated in
+ * it; what was live at its end, or when most was live in it. Growth is that of the whole capture. */
+class MemorySums {
+  constructor(profile, range, threads) {
+    this.profile = profile;
+    this.range = range;
+    const processes = new Set(profile.facts.threads.filter((thread, i) => threads && threads[i])
+      .map(thread => thread.process));
+    this.sites = profile.memory.sites.filter(site => !threads || processes.has(site.process));
+    this.processes = processes;
+  }
+
+  /* Sums of a site's entries in buckets [begin, end). */
+  sum(site, values, begin, end) {
+    let sum = 0;
+    for (let i = 0; i < site.bucket.length && site.bucket[i] < end; i++)
+      sum += site.bucket[i] >= begin ? values[i] : 0;
+    return sum;
+  }
+
+  /* The end of the bucket within the range at which most was live. */
+  peakEnd() {
+    const [begin, end] = this.range || [0, this.profile.bucketCount];
+    const live = this.profile.memory.course(this.profile.bucketCount, site => this.sites.includes(site));
+    let best = begin;
+    for (let b = begin; b < end; b++)
+      best = live[b] > live[best] ? b : best;
+    return best + 1;
+  }
+
+  /* [value, blocks] of each site. */
+  valueOf(kind) {
+    const [begin, end] = this.range || [0, Infinity];
+    if (kind === 'alloc')
+      return site => [this.sum(site, site.bytes, begin, end), this.sum(site, site.allocations, begin, end)];
+    if (kind === 'leak')
+      return site => [site.growth, site.growth ? this.sum(site, site.liveBlocks, 0, end) : 0];
+    const until = kind === 'live' ? end : this.peakEnd();
+    const isWhole = kind === 'peak' && !this.range && this.sites.length === this.profile.memory.sites.length;
+    return site => [isWhole ? site.peak : Math.max(this.sum(site, site.live, 0, until), 0),
+      this.sum(site, site.liveBlocks, 0, until)];
+  }
+
+  /* Arrays by node of the profile. */
+  byNode(kind) {
+    const values = new Float64Array(this.profile.nodeCount);
+    const counts = new Float64Array(this.profile.nodeCount);
+    const valueOf = this.valueOf(kind);
+    for (const site of this.sites) {
+      const [value, count] = valueOf(site);
+      values[site.node] += value;
+      counts[site.node] += count;
+    }
+    return { values, counts };
+  }
+}
+
+/* Whether a function is the program's own, not of Python's library or of an installed package. */
+function isOwn(profile, fn) {
+  return profile.kinds[fn] === FRAME_PYTHON &&
+    !/\/(lib\/python|python)[0-9.]+\/|^<frozen/.test(profile.files[fn]);
+}
+
+/* The nearest function above a node that is the program's own; -1 when there is none. */
+function ownCaller(view, node) {
+  for (let up = view.parent[node]; up > 0; up = view.parent[up])
+    if (isOwn(view.profile, view.fn[up]))
+      return view.fn[up];
+  return -1;
+}
+
+/* Whose memory a node's is: the innermost function at or above it that takes it for itself; of Python
+ * code the program's own one, if there is any. */
+function wanting(view, node) {
+  const profile = view.profile;
+  let first = -1;
+  for (let up = node; up > 0; up = view.parent[up]) {
+    const fn = view.fn[up];
+    if (profile.isAllocator[fn])
+      continue;
+    if (profile.kinds[fn] !== FRAME_PYTHON && !profile.names[fn].startsWith(UNKNOWN))
+      return first < 0 ? fn : first;
+    if (isOwn(profile, fn))
+      return fn;
+    if (first < 0)
+      first = fn;
+  }
+  return first < 0 ? view.fn[node] : first;
+}
+
 /* What the streams that pass the filter add up to. `range`: buckets [begin, end) or null;
  * `threads`: a Uint8Array of flags, or null for all. */
 class Sums {
@@ -158,6 +257,7 @@ class Sums {
     for (let i = 0; i < profile.streamCount; i++)
       if (!threads || threads[profile.streamThread[i]])
         this.addStream(i, begin, end);
+    this.memory = new MemorySums(profile, range, threads);
     this.cpuUs = this.ways[0];
     this.waitUs = this.ways.subarray(1).reduce((sum, us) => sum + us, 0);
   }
@@ -181,27 +281,45 @@ class Sums {
     (way === WAY_CPU ? this.nodeCpu : this.nodeWait)[profile.streamNode[i]] += us;
   }
 
-  totalUs(kind) {
+  /* Microseconds or bytes in all. */
+  total(kind) {
+    if (isMemoryKind(kind))
+      return this.view(kind).total[0];
     return kind === 'cpu' ? this.cpuUs : kind === 'off-cpu' ? this.waitUs : this.cpuUs + this.waitUs;
   }
 
-  /* The tree of a kind of time: what FlameGraph draws. Waits stand at leaves of their own, so the
-   * kinds are masks over one array. */
+  /* Waits stand at leaves of their own, so the kinds of time are masks over one array. */
+  timeOf(kind) {
+    const mask = values => {
+      const masked = values.slice();
+      for (let i = 0; kind !== 'wall' && i < masked.length; i++)
+        if (this.profile.isWait(this.tree.fn[i]) !== (kind === 'off-cpu'))
+          masked[i] = 0;
+      return masked;
+    };
+    return [mask(this.self), mask(this.selfCount)];
+  }
+
+  memoryOf(kind) {
+    const { nodeOf, parent } = this.tree;
+    const { values, counts } = this.memory.byNode(kind);
+    const self = new Float64Array(parent.length);
+    const selfCount = new Float64Array(parent.length);
+    for (let i = 0; i < values.length; i++) {
+      self[nodeOf[i]] += values[i];
+      selfCount[nodeOf[i]] += counts[i];
+    }
+    return [self, selfCount];
+  }
+
+  /* The tree of a kind: what FlameGraph draws. */
   view(kind) {
     if (this.cache[kind])
       return this.cache[kind];
     const tree = this.tree;
-    const mask = values => {
-      const masked = values.slice();
-      for (let i = 0; kind !== 'wall' && i < masked.length; i++)
-        if (this.profile.isWait(tree.fn[i]) !== (kind === 'off-cpu'))
-          masked[i] = 0;
-      return masked;
-    };
-    const self = mask(this.self);
-    const selfCount = mask(this.selfCount);
+    const [self, selfCount] = isMemoryKind(kind) ? this.memoryOf(kind) : this.timeOf(kind);
     const view = {
-      profile: this.profile, parent: tree.parent, fn: tree.fn, flags: tree.flags,
+      kind, profile: this.profile, parent: tree.parent, fn: tree.fn, flags: tree.flags,
       childStart: tree.childStart, childList: tree.childList, first: tree.first,
       self, selfCount, total: sumTotals(tree.parent, self),
       totalCount: sumTotals(tree.parent, selfCount),
@@ -210,13 +328,16 @@ class Sums {
     return view;
   }
 
-  /* Self and total by function. */
+  /* Self and total by function. Of memory, self is what a function wanted, whichever allocator took
+   * it. */
   functions(kind) {
     const view = this.view(kind);
+    const owner = isMemoryKind(kind) ? node => wanting(view, node) : node => view.fn[node];
     const self = new Float64Array(this.profile.functionCount);
     const total = new Float64Array(this.profile.functionCount);
     for (let i = 1; i < view.parent.length; i++) {
-      self[view.fn[i]] += view.self[i];
+      if (view.self[i])
+        self[owner(i)] += view.self[i];
       if (this.tree.outermost[i])
         total[view.fn[i]] += view.total[i];
     }
@@ -227,8 +348,8 @@ class Sums {
    * all its outermost ones. */
   lines(kind, fn, node) {
     const profile = this.profile;
-    const self = new Float64Array(profile.nodeCount);
-    for (let i = 0; i < self.length; i++)
+    const self = isMemoryKind(kind) ? this.memory.byNode(kind).values : new Float64Array(profile.nodeCount);
+    for (let i = 0; !isMemoryKind(kind) && i < self.length; i++)
       self[i] = (kind === 'off-cpu' ? 0 : this.nodeCpu[i]) + (kind === 'cpu' ? 0 : this.nodeWait[i]);
     const total = sumTotals(profile.nodeParent, self);
     const lines = new Map();
@@ -245,8 +366,9 @@ class Sums {
 
 /* A tree that grows; the callers and callees of a function are made with it. */
 class GrowingTree {
-  constructor(profile, fn) {
+  constructor(profile, fn, kind) {
     this.profile = profile;
+    this.kind = kind;
     this.nodes = { parent: [-1], fn: [fn], self: [0], selfCount: [0], flags: [0] };
     this.known = new Map();
   }
@@ -266,8 +388,8 @@ class GrowingTree {
     return node;
   }
 
-  add(node, us, count) {
-    this.nodes.self[node] += us;
+  add(node, value, count) {
+    this.nodes.self[node] += value;
     this.nodes.selfCount[node] += count;
   }
 
@@ -277,7 +399,7 @@ class GrowingTree {
     const selfCount = Float64Array.from(this.nodes.selfCount);
     const { start, list } = linkChildren(parent);
     const view = {
-      profile: this.profile, parent, fn: Int32Array.from(this.nodes.fn),
+      kind: this.kind, profile: this.profile, parent, fn: Int32Array.from(this.nodes.fn),
       flags: Uint8Array.from(this.nodes.flags), childStart: start, childList: list, first: null,
       self, selfCount, total: sumTotals(parent, self), totalCount: sumTotals(parent, selfCount),
     };
@@ -300,9 +422,11 @@ function depthOfTree(view) {
 /* Below every outermost occurrence of the function: what it calls, merged. */
 function calleesOf(sums, kind, fn) {
   const view = sums.view(kind);
-  const tree = new GrowingTree(sums.profile, fn);
+  const tree = new GrowingTree(sums.profile, fn, kind);
   const at = new Int32Array(view.parent.length).fill(-1);
   for (let i = 1; i < view.parent.length; i++) {
+    if (!view.total[i])
+      continue;
     const above = at[view.parent[i]];
     if (above >= 0)
       at[i] = tree.child(above, view.fn[i], view.flags[i]);
@@ -318,7 +442,7 @@ function calleesOf(sums, kind, fn) {
 /* Above every outermost occurrence: who called it, merged, from the nearest to the root. */
 function callersOf(sums, kind, fn) {
   const view = sums.view(kind);
-  const tree = new GrowingTree(sums.profile, fn);
+  const tree = new GrowingTree(sums.profile, fn, kind);
   for (let i = 1; i < view.parent.length; i++) {
     if (view.fn[i] !== fn || !sums.tree.outermost[i] || !view.total[i])
       continue;
@@ -330,18 +454,18 @@ function callersOf(sums, kind, fn) {
   return tree.finish();
 }
 
-/* How much time lies below functions that match, each moment counted once. */
-function matchedUs(view, matches) {
-  let us = 0;
+/* How much lies below functions that match, each moment or byte counted once. */
+function matchedValue(view, matches) {
+  let value = 0;
   const stack = [0];
   while (stack.length) {
     const node = stack.pop();
     if (node > 0 && matches[view.fn[node]]) {
-      us += view.total[node];
+      value += view.total[node];
       continue;
     }
     for (let c = view.childStart[node]; c < view.childStart[node + 1]; c++)
       stack.push(view.childList[c]);
   }
-  return us;
+  return value;
 }

@@ -14,6 +14,26 @@ function formatUs(us) {
   return us ? digits(us, 'µs') : '0';
 }
 
+function formatBytes(bytes) {
+  const size = Math.abs(bytes);
+  if (size < 1024)
+    return Math.round(bytes) + '\u202fB';
+  const power = Math.min(Math.floor(Math.log2(size) / 10 + 0.0005), 5);
+  const value = bytes / 1024 ** power;
+  const digits = Math.abs(value) < 9.995 ? 2 : Math.abs(value) < 99.95 ? 1 : 0;
+  return value.toFixed(digits) + '\u202f' + ['B', 'KiB', 'MiB', 'GiB', 'TiB', 'PiB'][power];
+}
+
+/* Seconds as two units at most: "3 h 20 min". */
+function formatLong(seconds) {
+  const units = [['years', 31536000], ['d', 86400], ['h', 3600], ['min', 60], ['s', 1]];
+  const i = (units.findIndex(([, size]) => seconds >= size) + units.length) % units.length;
+  const whole = Math.floor(seconds / units[i][1]);
+  const hasRest = i > 0 && i < 4 && whole < 10;
+  const rest = hasRest ? Math.floor((seconds - whole * units[i][1]) / units[i + 1][1]) : 0;
+  return `${whole}\u202f${units[i][0]}` + (rest ? ` ${rest}\u202f${units[i + 1][0]}` : '');
+}
+
 function formatPct(part, whole) {
   if (!whole || !part)
     return '0\u202f%';

@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Owns the name of the profiled program: an interpreter's own name says nothing of it. */
+#include "analysis/target.h"
+
+#include <string.h>
+
+#include "analysis/origin.h"
+
+static bool is_module(const struct profile *profile, uint32_t node) {
+  const struct profile_function *function =
+      &profile->functions[profile->frames[profile->nodes[node].frame].function_id];
+  return function->kind == FRAME_PYTHON && !strcmp(function->name, "<module>") && *function->file &&
+         *function->file != '<' && origin_of(function) == ORIGIN_APPLICATION;
+}
+
+/* The outermost module of the application on a stack, or NULL. */
+static const char *script_of(const struct profile *profile, uint32_t node) {
+  const char *file = NULL;
+  for (; node != PROFILE_NONE; node = profile->nodes[node].parent)
+    if (is_module(profile, node))
+      file = profile->functions[profile->frames[profile->nodes[node].frame].function_id].file;
+  return file;
+}
+
+static bool has_modules(const struct profile *profile) {
+  for (uint32_t i = 0; i < profile->node_count; i++)
+    if (is_module(profile, i))
+      return true;
+  return false;
+}
+
+/* The first stack of the first process that tells. */
+static const char *find_script(const struct profile *profile) {
+  const char *file = NULL;
+  for (size_t i = 0; !file && i < profile->sample_count; i++)
+    if (profile->threads[profile->samples[i].thread].process == 0)
+      file = script_of(profile, profile->samples[i].node);
+  for (size_t i = 0; !file && i < profile->wait_count; i++)
+    if (profile->threads[profile->waits[i].thread].process == 0)
+      file = script_of(profile, profile->waits[i].node);
+  for (uint32_t i = 0; !file && i < profile->heap_site_count; i++)
+    if (profile->heap_sites[i].process == 0)
+      file = script_of(profile, profile->heap_sites[i].node);
+  return file;
+}
+
+/* "server.py"; of "pkg/__main__.py" the folder, which is what was run. */
+static const char *short_name(const char *file) {
+  const char *slash = strrchr(file, '/');
+  if (!slash || strcmp(slash, "/__main__.py") != 0)
+    return slash ? slash + 1 : file;
+  while (slash > file && slash[-1] != '/')
+    slash--;
+  return slash;
+}
+
+const char *target_title(const struct profile *profile) {
+  const char *name = profile_fact(profile, "target.name");
+  if (strncmp(name, "python", strlen("python")) != 0 || !has_modules(profile))
+    return name;
+  const char *file = find_script(profile);
+  return file ? short_name(file) : name;
+}
