@@ -3,6 +3,7 @@
  * text): a small arena serves it, and what comes from there is never freed. */
 #include <dlfcn.h>
 #include <errno.h>
+#include <gnu/libc-version.h>
 #include <string.h>
 #include <sys/mman.h>
 
@@ -97,7 +98,8 @@ void shim_next_find(void) {
     __atomic_store_n((void **)&shim_next.name, function, __ATOMIC_RELEASE);
   SHIM_HOOKS(FIND)
 #undef FIND
-  shim_malloc_is_foreign = !in_object_of((void *)shim_next.malloc, (void *)shim_next.sbrk);
+  /* Not by sbrk, which tcmalloc defines as well. */
+  shim_malloc_is_foreign = !in_object_of((void *)shim_next.malloc, (void *)gnu_get_libc_version);
   shim_blocks_start(shim_malloc_is_foreign);
   errno = kept;
   __atomic_store_n(&state, FIND_DONE, __ATOMIC_RELEASE);
