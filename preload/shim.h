@@ -64,11 +64,12 @@ struct shim_cpu {
   uint32_t slot;     /* plus 1, in the table of timers; 0: none is armed */
   uint64_t first_ns; /* of the thread's CPU time: when the timer expires first */
   uint64_t periods;  /* that were sampled */
-  uint64_t routine;  /* where the thread began, as given to pthread_create; 0: not known */
+  uint64_t base[4];  /* where the thread began: the routine that pthread_create was given, and the
+                        frames under it; all 0: not known */
 };
 
 /* sites.c: what a thread remembers of the sites that it met, by hash. */
-#define SHIM_KNOWN_SITES 256u
+#define SHIM_KNOWN_SITES 2048u
 
 struct shim_known_site {
   uint64_t hash;
