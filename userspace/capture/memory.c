@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "region.h"
+
 /* Version 1 says "no limit" with a number near 2^63. */
 #define LIMIT_NONE (1ull << 60)
 
@@ -37,23 +39,74 @@ static bool read_fields(const char *path, const struct field *fields, size_t cou
   return true;
 }
 
-bool memory_read_process(pid_t pid, bool rollup, struct trace_memory *memory) {
+bool memory_read_process(pid_t pid, struct trace_memory *memory) {
   static const struct field status[] = {
       {"VmRSS", MEMORY_RSS},         {"VmSize", MEMORY_VIRTUAL}, {"VmSwap", MEMORY_SWAP},
       {"RssAnon", MEMORY_ANONYMOUS}, {"RssFile", MEMORY_FILE},   {"RssShmem", MEMORY_SHARED},
   };
-  static const struct field shares[] = {{"Pss", MEMORY_PSS}};
   static const struct field host[] = {{"MemAvailable", MEMORY_HOST_AVAILABLE}};
   char path[64];
   snprintf(path, sizeof(path), "/proc/%d/status", pid);
   if (!read_fields(path, status, sizeof(status) / sizeof(status[0]), memory) ||
       !(memory->present & 1u << MEMORY_RSS)) /* a zombie has none */
     return false;
-  snprintf(path, sizeof(path), "/proc/%d/smaps_rollup", pid);
-  if (rollup)
-    read_fields(path, shares, 1, memory);
   read_fields("/proc/meminfo", host, 1, memory);
   return true;
+}
+
+/* ---- smaps ---- */
+
+/* Of one mapping. */
+struct smap {
+  uint64_t rss_bytes;
+  uint64_t pss_bytes;
+  bool is_anonymous;
+  bool is_region;
+};
+
+/* "start-end permissions offset device inode path" */
+static bool is_head(const char *line, struct smap *map) {
+  unsigned long start, end, inode;
+  int path_at = 0;
+  if (sscanf(line, "%lx-%lx %*s %*s %*s %lu %n", &start, &end, &inode, &path_at) < 3)
+    return false;
+  *map = (struct smap){.is_anonymous =
+                           inode == 0 && (!line[path_at] || !strncmp(line + path_at, "[anon", 5)),
+                       .is_region = inode && strstr(line + path_at, "/" REGION_FOLDER_PREFIX)};
+  return true;
+}
+
+/* proc_pid_smaps(5): "dd" is memory that is left out of core dumps; the flags come last. */
+static void add_map(struct memory_walk *walk, const struct smap *map, const char *flags) {
+  bool is_shim = map->is_anonymous && strstr(flags, " dd");
+  walk->pss_bytes += map->pss_bytes;
+  walk->shim_bytes += is_shim ? map->rss_bytes : 0;
+  walk->shim_pss_bytes += is_shim || map->is_region ? map->pss_bytes : 0;
+}
+
+bool memory_walk(pid_t pid, struct memory_walk *walk) {
+  char path[64], *line = NULL;
+  size_t capacity = 0;
+  struct smap map = {0};
+  *walk = (struct memory_walk){0};
+  snprintf(path, sizeof(path), "/proc/%d/smaps", pid);
+  FILE *file = fopen(path, "re");
+  if (!file)
+    return false;
+  while (getline(&line, &capacity, file) > 0) {
+    line[strcspn(line, "\n")] = '\0';
+    if (!strncmp(line, "Rss:", 4))
+      map.rss_bytes = strtoull(line + 4, NULL, 10) * 1024;
+    else if (!strncmp(line, "Pss:", 4))
+      map.pss_bytes = strtoull(line + 4, NULL, 10) * 1024;
+    else if (!strncmp(line, "VmFlags:", 8))
+      add_map(walk, &map, line + 8);
+    else if (line[0] < 'A' || line[0] > 'Z')
+      is_head(line, &map);
+  }
+  free(line);
+  fclose(file);
+  return walk->pss_bytes != 0;
 }
 
 /* ---- cgroups ---- */

@@ -13,9 +13,17 @@
 /* Sets a value and its bit. */
 void memory_set(struct trace_memory *memory, enum memory_metric metric, uint64_t value);
 
-/* From /proc/PID/status and /proc/meminfo; with `rollup` also PSS, for which the kernel walks the
- * process's page tables. False when the process is gone. */
-bool memory_read_process(pid_t pid, bool rollup, struct trace_memory *memory);
+/* From /proc/PID/status and /proc/meminfo. False when the process is gone. */
+bool memory_read_process(pid_t pid, struct trace_memory *memory);
+
+/* What only a walk of the process's page tables tells (/proc/PID/smaps). */
+struct memory_walk {
+  uint64_t pss_bytes;
+  uint64_t shim_bytes;     /* resident memory of the shim: left out of core dumps, without a file */
+  uint64_t shim_pss_bytes; /* its share in pss_bytes, with that of the region */
+};
+
+bool memory_walk(pid_t pid, struct memory_walk *walk);
 
 /* The memory cgroup of the process, version 1 or 2: use, cache, and the tightest limit on the way
  * up. */

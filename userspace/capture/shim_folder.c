@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Owns the session's folder. Its lock, on the folder itself, tells the living from the dead. */
+/* Owns the session's folder. A locked file in it tells the living from the dead. */
 #include "capture/shim_folder.h"
 
 #include <dirent.h>
@@ -12,7 +12,6 @@
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "base/error.h"
@@ -21,12 +20,13 @@
 
 #define ROOM_BYTES (64ull << 20) /* what a place must have free */
 #define PATH_BYTES 200           /* of the folder: the shim keeps 255, blanks take three */
-#define UNLOCKED_S 10            /* a folder that has no lock for so long is nobody's */
+#define LOCK_NAME "lock"
 
 struct shim_folder {
   char path[PATH_BYTES];
   char note[256];
   int fd;
+  int lock_fd;
 };
 
 /* ---- places ---- */
@@ -50,27 +50,11 @@ static const char *objection(const char *place) {
   return (uint64_t)space.f_bavail * space.f_frsize < ROOM_BYTES ? "no space left" : NULL;
 }
 
-static int make_in(struct shim_folder *folder, const char *place, bool is_shared) {
-  int length =
-      snprintf(folder->path, sizeof(folder->path), "%s/" REGION_FOLDER_PREFIX "XXXXXX", place);
-  if (length >= (int)sizeof(folder->path) || !mkdtemp(folder->path))
-    return error_errno("cannot make a folder in %s", place);
-  folder->fd = open(folder->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
-  /* no list for others, and only its owner removes a file */
-  if (folder->fd < 0 || flock(folder->fd, LOCK_EX | LOCK_NB) ||
-      (is_shared && fchmod(folder->fd, 01733))) {
-    int result = error_errno("%s", folder->path);
-    rmdir(folder->path);
-    return result;
-  }
-  return 0;
-}
-
 /* ---- what is in a folder ---- */
 
 static void each_entry(int folder_fd, void (*visit)(void *context, int fd, const char *name),
                        void *context) {
-  int copy = openat(folder_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  int copy = folder_fd < 0 ? -1 : openat(folder_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   DIR *list = copy >= 0 ? fdopendir(copy) : NULL;
   if (!list) {
     if (copy >= 0)
@@ -89,6 +73,10 @@ static void remove_entry(void *context, int folder_fd, const char *name) {
     unlinkat(folder_fd, name, AT_REMOVEDIR);
 }
 
+static void remove_all(const struct shim_folder *folder) {
+  each_entry(folder->fd, remove_entry, NULL);
+}
+
 struct taking {
   void (*callback)(void *context, int fd);
   void *context;
@@ -97,6 +85,8 @@ struct taking {
 static void take_entry(void *context, int folder_fd, const char *name) {
   struct taking *taking = context;
   struct stat info;
+  if (!strcmp(name, LOCK_NAME))
+    return;
   bool is_file = !fstatat(folder_fd, name, &info, AT_SYMLINK_NOFOLLOW) && S_ISREG(info.st_mode);
   int fd = is_file ? openat(folder_fd, name, O_RDWR | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK) : -1;
   bool may_come_later = fd < 0 && (errno == EMFILE || errno == ENFILE);
@@ -117,11 +107,17 @@ void shim_folder_take(struct shim_folder *folder, void (*callback)(void *context
 
 /* ---- the dead ---- */
 
-/* Whether a folder is ours by owner, and nobody holds its lock. */
+/* Whether a folder is ours by owner and has a lock that nobody holds. */
 static bool is_stale(int fd) {
   struct stat info;
-  return !fstat(fd, &info) && info.st_uid == geteuid() && time(NULL) - info.st_ctime > UNLOCKED_S &&
-         !flock(fd, LOCK_EX | LOCK_NB);
+  if (fstat(fd, &info) || info.st_uid != geteuid())
+    return false;
+  int lock_fd = openat(fd, LOCK_NAME, O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+  if (lock_fd < 0)
+    return false;
+  bool is_free = !flock(lock_fd, LOCK_EX | LOCK_NB);
+  close(lock_fd);
+  return is_free;
 }
 
 static void visit_place(void *context, int place_fd, const char *name) {
@@ -152,12 +148,32 @@ static void remove_stale(const char *const places[PLACES]) {
 
 /* ---- life ---- */
 
+static int make_in(struct shim_folder *folder, const char *place, bool is_shared) {
+  int length =
+      snprintf(folder->path, sizeof(folder->path), "%s/" REGION_FOLDER_PREFIX "XXXXXX", place);
+  if (length >= (int)sizeof(folder->path) || !mkdtemp(folder->path))
+    return error_errno("cannot make a folder in %s", place);
+  folder->fd = open(folder->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+  if (folder->fd >= 0)
+    folder->lock_fd = openat(folder->fd, LOCK_NAME, O_CREAT | O_EXCL | O_RDWR | O_CLOEXEC, 0600);
+  /* no list for others, and only its owner removes a file */
+  if (folder->fd < 0 || folder->lock_fd < 0 || flock(folder->lock_fd, LOCK_EX | LOCK_NB) ||
+      (is_shared && fchmod(folder->fd, 01733))) {
+    int result = error_errno("%s", folder->path);
+    remove_all(folder);
+    rmdir(folder->path);
+    return result;
+  }
+  return 0;
+}
+
 int shim_folder_new(struct shim_folder **out, bool is_shared) {
   const char *places[PLACES];
   struct shim_folder *folder = calloc(1, sizeof(*folder));
   if (!folder)
     return error_set(ENOMEM, "out of memory");
   folder->fd = -1;
+  folder->lock_fd = -1;
   list_places(places);
   remove_stale(places);
   for (int i = 0; i < PLACES; i++) {
@@ -180,10 +196,11 @@ int shim_folder_new(struct shim_folder **out, bool is_shared) {
 void shim_folder_free(struct shim_folder *folder) {
   if (!folder)
     return;
-  each_entry(folder->fd, remove_entry, NULL);
+  remove_all(folder);
   if (rmdir(folder->path))
     log_warning("%s cannot be removed: %s", folder->path, strerror(errno));
   close(folder->fd);
+  close(folder->lock_fd);
   free(folder);
 }
 

@@ -11,7 +11,6 @@
 #include <unistd.h>
 
 #include "capture/clock.h"
-#include "capture/memory.h"
 #include "capture/naming.h"
 #include "capture/shim_pid.h"
 
@@ -20,7 +19,7 @@
 #define STUCK_NS NS_PER_S   /* an event that is not finished by then never will be */
 #define PERIODS_MAX 1000    /* that one sample may stand for */
 #define ASK_NS (5 * NS_PER_S)
-#define ROLLUP_COST 200 /* PSS may take one part in so many of the time */
+#define WALK_COST 200 /* the walk of page tables may take one part in so many of the time */
 
 /* What was known of a site after the last reading. */
 struct site_seen {
@@ -324,22 +323,28 @@ static uint64_t file_bytes(const struct shim_process *process) {
   return fstat(process->source.fd, &info) ? 0 : (uint64_t)info.st_blocks * 512;
 }
 
-/* Without what the shim brought along. */
-static void take_off_shim(const struct shim_process *process, struct trace_memory *memory) {
-  const enum memory_metric metrics[] = {MEMORY_RSS, MEMORY_ANONYMOUS};
-  for (size_t i = 0; i < sizeof(metrics) / sizeof(metrics[0]); i++)
-    if (memory->present & 1u << metrics[i] && memory->values[metrics[i]] > process->head.shim_bytes)
-      memory->values[metrics[i]] -= process->head.shim_bytes;
+static void take_off(struct trace_memory *memory, enum memory_metric metric, uint64_t bytes) {
+  uint64_t *value = &memory->values[metric];
+  *value = *value > bytes ? *value - bytes : 0;
 }
 
+/* What /proc says, without what the shim brought along. */
 static void read_proc(struct shim_process *process, uint64_t now_ns, struct trace_memory *memory) {
-  bool rollup = now_ns >= process->rollup_from_ns;
-  uint64_t begin_ns = clock_now_ns();
-  if (!memory_read_process((pid_t)process->pid, rollup, memory))
+  struct memory_walk *walk = &process->walk;
+  if (!memory_read_process((pid_t)process->pid, memory))
     return;
-  if (rollup)
-    process->rollup_from_ns = now_ns + (clock_now_ns() - begin_ns) * ROLLUP_COST;
-  take_off_shim(process, memory);
+  if (now_ns >= process->walk_from_ns) {
+    uint64_t begin_ns = clock_now_ns();
+    if (memory_walk((pid_t)process->pid, walk))
+      memory_set(memory, MEMORY_PSS, walk->pss_bytes);
+    process->walk_from_ns = now_ns + (clock_now_ns() - begin_ns) * WALK_COST;
+  }
+  uint64_t region_bytes = file_bytes(process);
+  take_off(memory, MEMORY_RSS, walk->shim_bytes + region_bytes);
+  take_off(memory, MEMORY_ANONYMOUS, walk->shim_bytes);
+  take_off(memory, MEMORY_SHARED, region_bytes);
+  take_off(memory, MEMORY_PSS, walk->shim_pss_bytes);
+  take_off(memory, MEMORY_VIRTUAL, process->head.shim_bytes + sizeof(struct region));
   memory_read_cgroup((pid_t)process->pid, memory);
 }
 
@@ -373,7 +378,7 @@ void shim_process_memory(struct shim_process *process, const struct shim_shared 
     memory_set(&memory, MEMORY_HEAP_LIVE, shim_process_live_bytes(process));
     memory_set(&memory, MEMORY_HEAP_PEAK, process->peak_bytes);
   }
-  memory_set(&memory, MEMORY_SHIM, head->shim_bytes + file_bytes(process));
+  memory_set(&memory, MEMORY_SHIM, process->walk.shim_bytes + file_bytes(process));
   memory_set(&memory, MEMORY_ITERATIONS, head->iterations);
   put_mallinfo(&head->mallinfo, &memory);
   trace_put_memory(shared->sink.writer, &memory);

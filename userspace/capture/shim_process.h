@@ -8,6 +8,7 @@
 #include <stdint.h>
 
 #include "capture/heap_sums.h"
+#include "capture/memory.h"
 #include "capture/shim.h"
 #include "capture/shim_region.h"
 #include "capture/shim_stacks.h"
@@ -48,7 +49,8 @@ struct shim_process {
   uint64_t waits_ns;                                  /* until when short waits were summed */
   uint64_t allocations, allocated_bytes, freed_bytes; /* of malloc and Python */
   uint64_t peak_bytes;
-  uint64_t rollup_from_ns; /* PSS is not read before */
+  struct memory_walk walk; /* as it was last */
+  uint64_t walk_from_ns;
   uint64_t ask_from_ns;
   uint32_t asked;
   uint64_t call_counts[REGION_CALL_COUNT]; /* as written */
