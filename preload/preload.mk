@@ -26,8 +26,8 @@ $(B)/shim/%.o: %.c
 	$(call Q,cc,$<)$(CC) $(SHIM_FLAGS) $(WARNINGS) -MMD -MP -c -o $@ $<
 
 # Unit tests link the parts of the shim that define no hooked name, built as the rest is.
-SHIM_TESTED := $(filter-out $(addprefix preload/,hooks.c operators.c maps.c loader.c mallinfo.c real.c init.c calls.c calls_%.c \
-  signals.c),$(SHIM_SOURCES))
+SHIM_TESTED := $(filter-out $(addprefix preload/,hooks.c operators.c maps.c loader.c mallinfo.c \
+  real.c init.c calls.c calls_%.c cpu.c signals.c),$(SHIM_SOURCES))
 SHIM_TEST_LIBRARY := $(B)/libragprof_shim_test.a
 SHIM_TESTS := $(filter $(B)/tests/unit/shim_%,$(UNIT_TESTS))
 
@@ -40,7 +40,7 @@ $(SHIM_TEST_LIBRARY): $(SHIM_TESTED:%.c=$(B)/shim-test/%.o)
 	$(call Q,ar,$@)$(AR) rcs $@ $^
 
 $(SHIM_TESTS): CPPFLAGS += -Ipreload
-$(SHIM_TESTS): LIBS := $(SHIM_TEST_LIBRARY) $(LIBS)
+$(SHIM_TESTS): LIBS := $(SHIM_TEST_LIBRARY) $(LIBRARY) $(LIBS)
 $(SHIM_TESTS): $(SHIM_TEST_LIBRARY)
 
 -include $(SHIM_OBJECTS:.o=.d)
