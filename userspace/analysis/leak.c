@@ -65,16 +65,27 @@ static uint64_t last_change_ns(const struct profile *profile) {
   return last_ns;
 }
 
+static bool has_resident(const struct profile *profile) {
+  for (size_t i = 0; i < profile->memory_point_count; i++)
+    if (profile->memory_points[i].present >> MEMORY_RSS & 1)
+      return true;
+  return false;
+}
+
 /* Fills `ticks` with the times of the memory points up to `end_ns`, each once, and the iterations
- * up to then; their number. `by_process` is zero for every process. */
+ * up to then; their number. `by_process` is zero for every process. Points of processes that have
+ * ended (no resident set) are left out: what a program frees at its exit says nothing of leaks. */
 static size_t put_ticks(struct tick *ticks, const struct profile *profile, uint64_t end_ns,
                         uint64_t *by_process) {
   size_t count = 0;
   double iterations = 0;
+  bool needs_resident = has_resident(profile);
   for (size_t i = 0; i < profile->memory_point_count; i++) {
     const struct profile_memory_point *point = &profile->memory_points[i];
     if (point->time_ns > end_ns)
       break;
+    if (needs_resident && !(point->present >> MEMORY_RSS & 1))
+      continue;
     if (point->present >> MEMORY_ITERATIONS & 1) {
       uint64_t *last = &by_process[point->process];
       uint64_t now = point->values[MEMORY_ITERATIONS];
