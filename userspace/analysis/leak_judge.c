@@ -13,11 +13,16 @@
 #define GROWTH_QUANTA_MIN 8.0 /* sampled: the samples that must have been added */
 #define GROWTH_NOISES_MIN 4.0 /* against the standard deviation around the line */
 #define Z_CLAIM 3.29          /* 99.9 %: hundreds of stacks are judged at once */
+#define OFF_LINE_Z 2.0        /* points at the start, still warm-up */
+#define BELOW_LINE_Z 3.0      /* points at the end: growth is over */
+#define CORRELATION_MAX 0.9
 #define Z_95 1.959963984540054
-#define PARTS 4u             /* each must have grown by … */
-#define PART_GROWTH_MIN 0.25 /* … this share of the mean */
+#define PARTS_MIN 4u /* of a series of few points; each must have grown by … */
+#define PARTS_MAX 8u
+#define PART_GROWTH_MIN 0.2  /* … this share of the mean */
 #define SLOWING_RATIO 0.8    /* second half's slope to the first half's: below it slows down … */
-#define SLOWING_Z 2.5        /* … if the difference is that many of its standard errors */
+#define SLOWING_Z 1.5        /* … if the difference is that many of its standard errors */
+#define END_GROWTH_MIN 0.35  /* of the last eighth, against what the slope says */
 #define STOPPED_RATIO 0.25   /* below it, growth is over */
 #define CACHE_GROWTH_MIN 0.2 /* of its level a cache must have grown while it was watched */
 #define CHURN_MIN 0.02       /* of a cache's blocks, at least, are replaced while it is full */
@@ -89,6 +94,59 @@ static double error_of(const struct sums *sums, double tiny) {
   return xx > 0 ? (fmax(rest, 0) / (sums->n - 2) + tiny) / xx : INFINITY;
 }
 
+/* A least squares line, and what is known of the points around it. */
+struct line {
+  double n, x, y; /* count, means */
+  double xx;      /* sum of squares around the mean */
+  double slope;
+  double variance; /* around the line, of a mean's worth of points: more where they correlate */
+};
+
+static struct line fit_line(const struct leak_point *points, size_t count) {
+  struct line line = {.n = (double)count};
+  double xy = 0, rest = 0, product = 0, last = 0;
+  for (size_t i = 0; i < count; i++) {
+    line.x += points[i].x / line.n;
+    line.y += points[i].y / line.n;
+  }
+  for (size_t i = 0; i < count; i++) {
+    line.xx += (points[i].x - line.x) * (points[i].x - line.x);
+    xy += (points[i].x - line.x) * (points[i].y - line.y);
+  }
+  line.slope = line.xx > 0 ? xy / line.xx : 0;
+  for (size_t i = 0; i < count; i++) {
+    double residual = points[i].y - line.y - line.slope * (points[i].x - line.x);
+    rest += residual * residual;
+    product += i ? residual * last : 0;
+    last = residual;
+  }
+  double correlation = rest > 0 ? fmin(fmax(product / rest, 0), CORRELATION_MAX) : 0;
+  line.variance = rest / (line.n - 2) * (1 + correlation) / (1 - correlation);
+  return line;
+}
+
+/* How many standard errors the mean of some points lies above the line. */
+static double z_above(const struct line *line, const struct leak_point *points, size_t count) {
+  double n = (double)count, above = 0, x = 0;
+  for (size_t i = 0; i < count; i++) {
+    x += (points[i].x - line->x) / n;
+    above += (points[i].y - line->y - line->slope * (points[i].x - line->x)) / n;
+  }
+  double tiny = 1e-12 * line->slope * line->slope * line->xx; /* differences of rounding */
+  return above / sqrt(line->variance * (1 / n + 1 / line->n + x * x / line->xx) + tiny);
+}
+
+/* A twelfth of the points, which the line through the others is held against. */
+static size_t twelfth_of(size_t count) {
+  return count / 12 > 2 ? count / 12 : 2;
+}
+
+static bool begins_off_line(const struct leak_point *points, size_t count) {
+  size_t first = twelfth_of(count);
+  struct line line = fit_line(points + first, count - first);
+  return fabs(z_above(&line, points, first)) > OFF_LINE_Z;
+}
+
 /* The marginal standard error rule of simulation (White 1997, "An effective truncation heuristic
  * for bias reduction in simulation output"), applied to a slope: of all cuts up to the middle, the
  * one that leaves the least standard error; what a longer rest gains and what a bent start costs
@@ -96,7 +154,8 @@ static double error_of(const struct sums *sums, double tiny) {
 size_t leak_find_warmup(const struct leak_point *points, size_t count) {
   if (count < LEAK_POINTS_MIN)
     return 0;
-  size_t cut_max = count - LEAK_POINTS_MIN < count / 2 ? count - LEAK_POINTS_MIN : count / 2;
+  size_t cut_max =
+      count - LEAK_POINTS_MIN < count * 3 / 5 ? count - LEAK_POINTS_MIN : count * 3 / 5;
   const struct leak_point *last = &points[count - 1];
   double range = 0;
   for (size_t i = 0; i < count; i++)
@@ -118,6 +177,8 @@ size_t leak_find_warmup(const struct leak_point *points, size_t count) {
     }
   }
   cut += cut / 4;
+  while (cut < cut_max && begins_off_line(points + cut, count - cut))
+    cut += twelfth_of(count - cut);
   return cut < cut_max ? cut : cut_max;
 }
 
@@ -132,37 +193,49 @@ static bool is_significant(const struct shape *shape) {
          shape->growth >= fmax(growth_min(shape), GROWTH_NOISES_MIN * shape->noise);
 }
 
-/* The floor (lower quartile) of every part lies above that of the part before. */
+/* The floor (lower quartile) of every part lies above that of the part before: growth in a few
+ * steps is no steady growth. */
 static bool grows_in_every_part(const struct shape *shape) {
-  double floors[PARTS];
-  for (size_t i = 0; i < PARTS; i++) {
-    size_t first = i * shape->count / PARTS, last = (i + 1) * shape->count / PARTS;
+  double floors[PARTS_MAX];
+  size_t parts = shape->count / 4;
+  parts = parts < PARTS_MIN ? PARTS_MIN : parts > PARTS_MAX ? PARTS_MAX : parts;
+  for (size_t i = 0; i < parts; i++) {
+    size_t first = i * shape->count / parts, last = (i + 1) * shape->count / parts;
     floors[i] = quantile_of_points(shape, shape->points + first, last - first, 0.25);
   }
-  double mean = (floors[PARTS - 1] - floors[0]) / (PARTS - 1);
-  for (size_t i = 1; i < PARTS; i++)
+  double mean = (floors[parts - 1] - floors[0]) / (double)(parts - 1);
+  for (size_t i = 1; i < parts; i++)
     if (mean <= 0 || floors[i] - floors[i - 1] < PART_GROWTH_MIN * mean)
       return false;
   return true;
 }
 
-/* The slope of the second half against the first's: their ratio (1 when it cannot be told), and how
- * many standard errors they lie apart. */
-static double ratio_of_halves(const struct leak_point *points, size_t count, double *z) {
+/* The slope of the second half against the first's, and the standard error of that ratio. 1 and
+ * INFINITY where it cannot be told. */
+static double ratio_of_halves(const struct leak_point *points, size_t count, double *error) {
   struct leak_slope first, second;
-  *z = 0;
+  *error = INFINITY;
   if (!leak_slope_fit(&first, points, count / 2) ||
       !leak_slope_fit(&second, points + count / 2, count - count / 2) || first.value <= 0)
     return 1;
-  double error = hypot(first.high - first.low, second.high - second.low) / (2 * Z_95);
-  double apart = first.value - second.value;
-  *z = error > 0 ? apart / error : apart > 0 ? INFINITY : 0;
+  *error = hypot(first.high - first.low, second.high - second.low) / (2 * Z_95 * first.value);
   return second.value / first.value;
 }
 
-/* Whether the series made no new maximum for longer, at the end, than twice the longest time
- * before: growth that is over, if only just. */
+/* Whether growth is over, if only just: the last points lie below the line through the others, or
+ * the last eighth grew by much less than the slope says, or there was no new maximum for longer
+ * than twice the longest time before. */
 static bool has_stopped(const struct shape *shape) {
+  size_t before = shape->count - twelfth_of(shape->count);
+  struct line line = fit_line(shape->points, before);
+  if (z_above(&line, shape->points + before, shape->count - before) < -BELOW_LINE_Z)
+    return true;
+  size_t eighth = shape->count / 8 > 3 ? shape->count / 8 : 3;
+  const struct leak_point *last = shape->points + shape->count - eighth;
+  double growth = quantile_of_points(shape, last, eighth, 0.5) -
+                  quantile_of_points(shape, last - eighth, eighth, 0.5);
+  if (growth < END_GROWTH_MIN * shape->slope.value * (last->x - (last - eighth)->x))
+    return true;
   double top = shape->points[0].y;
   size_t longest = 1, since = 0;
   for (size_t i = 1; i < shape->count; i++) {
@@ -200,37 +273,52 @@ static bool is_sawtooth(const struct shape *shape) {
          high - low >= growth_min(shape);
 }
 
-/* Whether the series rose to a level, by more than the noise, in more than a few steps. */
-static bool has_filled(const struct shape *shape) {
+/* By how much the series rose to its level; 0 when that is within the noise, or was in a few steps.
+ */
+static double risen_to_level(const struct shape *shape) {
   double level = quantile_of_points(shape, shape->points, shape->count, 0.5);
   double risen = level - shape->all[0].y;
   size_t steps = 0;
   for (size_t i = 1; i < shape->all_count; i++)
     steps += shape->all[i].y > shape->all[i - 1].y;
-  return risen >= fmax(growth_min(shape), GROWTH_NOISES_MIN * shape->noise) &&
-         risen >= CACHE_GROWTH_MIN * level && steps >= 4;
+  bool has_risen = risen >= fmax(growth_min(shape), GROWTH_NOISES_MIN * shape->noise) &&
+                   risen >= CACHE_GROWTH_MIN * level && steps >= 4;
+  return has_risen ? risen : 0;
 }
 
 /* ---- Verdict --------------------------------------------------------------------------------- */
 
+/* Whether growth slows down. After a long warm-up, which may have been the start of a cache's
+ * filling, it must be sure that it does not. */
+static bool is_slowing(const struct shape *shape, double ratio, double error) {
+  bool is_long_warmup = shape->count < shape->all_count * 7 / 10;
+  return is_long_warmup ? ratio - error < SLOWING_RATIO
+                        : ratio + SLOWING_Z * error < 1 && ratio < SLOWING_RATIO;
+}
+
+/* Whether the slope is but a small part of what the growth was on the average of all points. */
+static bool is_nearly_full(const struct shape *shape) {
+  const struct leak_point *first = &shape->all[0], *last = &shape->all[shape->all_count - 1];
+  return shape->slope.value < STOPPED_RATIO * (last->y - first->y) / (last->x - first->x);
+}
+
 static enum leak_verdict judge_growth(const struct shape *shape) {
-  double z, all_z;
-  double ratio = ratio_of_halves(shape->points, shape->count, &z);
-  double all_ratio = ratio_of_halves(shape->all, shape->all_count, &all_z);
-  bool is_slowing = ratio < SLOWING_RATIO && z >= SLOWING_Z;
-  bool is_over = has_stopped(shape) || (ratio < STOPPED_RATIO && z >= SLOWING_Z);
-  (void)all_ratio;
-  if (is_over)
+  double error, ratio = ratio_of_halves(shape->points, shape->count, &error);
+  bool slows = is_slowing(shape, ratio, error);
+  if (has_stopped(shape) || (slows && (ratio < STOPPED_RATIO || is_nearly_full(shape))))
     return is_churning(shape, shape->count - shape->count / 8 - 1) ? LEAK_CACHE : LEAK_TOO_SHORT;
   if (!grows_in_every_part(shape))
     return is_sawtooth(shape) ? LEAK_DEFERRED : LEAK_TOO_SHORT;
-  return is_slowing ? LEAK_TOO_SHORT : LEAK_LEAK;
+  return slows ? LEAK_TOO_SHORT : LEAK_LEAK;
 }
 
 static enum leak_verdict judge_level(const struct shape *shape) {
   if (is_sawtooth(shape))
     return LEAK_DEFERRED;
-  return has_filled(shape) && is_churning(shape, shape->count / 2) ? LEAK_CACHE : LEAK_FLAT;
+  double risen = risen_to_level(shape);
+  if (!risen || !is_churning(shape, shape->count / 2))
+    return LEAK_FLAT;
+  return shape->growth < STOPPED_RATIO * risen ? LEAK_CACHE : LEAK_TOO_SHORT;
 }
 
 /* More points make a verdict surer; an interval that is wide against its slope, a leak less so. */
@@ -285,6 +373,18 @@ static bool fit_other(struct leak_slope *slope, struct leak_point *points, struc
   return put >= LEAK_POINTS_MIN && leak_slope_fit(slope, points, put);
 }
 
+/* A warm-up fades out, and no cut leaves nothing of it. So the interval covers the slope of a later
+ * start as well. */
+static void cover_later_start(struct leak_slope *slope, const struct shape *shape) {
+  struct leak_slope later;
+  size_t third = shape->count / 3;
+  if (shape->count == shape->all_count ||
+      !leak_slope_fit(&later, shape->points + third, shape->count - third))
+    return;
+  slope->low = fmin(slope->low, later.low);
+  slope->high = fmax(slope->high, later.high);
+}
+
 static void judge_shape(struct leak_judgement *out, struct shape *shape, enum leak_axis by) {
   size_t cut = leak_find_warmup(shape->all, shape->all_count);
   shape->points = shape->all + cut;
@@ -298,6 +398,7 @@ static void judge_shape(struct leak_judgement *out, struct shape *shape, enum le
     return;
   shape->growth = shape->slope.value * (shape->points[shape->count - 1].x - shape->points[0].x);
   shape->noise = noise_of(shape);
+  cover_later_start(&shape->slope, shape);
   widen(&shape->slope, shape->growth, shape->quantum_bytes);
   out->has_slope[by] = true;
   out->slope[by] = shape->slope;

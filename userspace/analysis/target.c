@@ -4,27 +4,34 @@
 
 #include <string.h>
 
-#include "analysis/origin.h"
-
-static bool is_module(const struct profile *profile, uint32_t node) {
-  const struct profile_function *function =
-      &profile->functions[profile->frames[profile->nodes[node].frame].function_id];
-  return function->kind == FRAME_PYTHON && !strcmp(function->name, "<module>") && *function->file &&
-         *function->file != '<' && origin_of(function) == ORIGIN_APPLICATION;
+static const struct profile_function *function_of(const struct profile *profile, uint32_t node) {
+  return &profile->functions[profile->frames[profile->nodes[node].frame].function_id];
 }
 
-/* The outermost module of the application on a stack, or NULL. */
+/* Whether this frame stands above a script: that of `python -m`. */
+static bool is_runner(const struct profile_function *function) {
+  return strstr(function->file, "runpy") != NULL;
+}
+
+/* The file whose module is the outermost Python frame of a whole stack; or NULL. */
 static const char *script_of(const struct profile *profile, uint32_t node) {
-  const char *file = NULL;
-  for (; node != PROFILE_NONE; node = profile->nodes[node].parent)
-    if (is_module(profile, node))
-      file = profile->functions[profile->frames[profile->nodes[node].frame].function_id].file;
-  return file;
+  const struct profile_function *outermost = NULL;
+  for (; node != PROFILE_NONE; node = profile->nodes[node].parent) {
+    const struct profile_function *function = function_of(profile, node);
+    if (function->kind == FRAME_MARK)
+      return NULL;
+    if (function->kind == FRAME_PYTHON && !is_runner(function))
+      outermost = function;
+  }
+  bool is_script = outermost && !strcmp(outermost->name, "<module>") && *outermost->file &&
+                   *outermost->file != '<';
+  return is_script ? outermost->file : NULL;
 }
 
 static bool has_modules(const struct profile *profile) {
-  for (uint32_t i = 0; i < profile->node_count; i++)
-    if (is_module(profile, i))
+  for (uint32_t i = 0; i < profile->function_count; i++)
+    if (profile->functions[i].kind == FRAME_PYTHON &&
+        !strcmp(profile->functions[i].name, "<module>"))
       return true;
   return false;
 }
