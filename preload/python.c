@@ -132,6 +132,27 @@ static inline bool may_follow(struct python_walk *walk, uint64_t address, uint32
 #define CODE_BYTES 192  /* up to the end of the fields that are read */
 #define FRAME_BYTES 112 /* the same */
 
+#define PRINT_BYTES_MAX 256
+
+/* What tells a name from another at its address: its hash, which every name has that the compiler
+ * made; of others, such as code.replace() takes, the text. */
+static uint64_t name_print(struct python_walk *walk, uint64_t name) {
+  const struct python_offsets *o = &interpreter.offsets;
+  uint64_t hash = read_u64(name + STRING_HASH);
+
+  if (SHIM_LIKELY(hash != UINT64_MAX))
+    return hash;
+  uint64_t bytes = read_u64(name + o->string_length); /* of ASCII: names mostly are */
+  hash = bytes;
+  if (bytes > PRINT_BYTES_MAX)
+    bytes = PRINT_BYTES_MAX;
+  if (!may_follow(walk, name, o->string_ascii + PRINT_BYTES_MAX))
+    return hash;
+  for (uint64_t i = 0; i < bytes; i++)
+    hash = shim_hash(hash, *(const uint8_t *)(name + o->string_ascii + i));
+  return hash;
+}
+
 static bool read_code(struct python_walk *walk, struct shim_code *code, uint64_t address) {
   const struct python_offsets *o = &interpreter.offsets;
 
@@ -145,7 +166,7 @@ static bool read_code(struct python_walk *walk, struct shim_code *code, uint64_t
   code->first_line = read_u32(address + o->code_firstlineno);
   if (!may_follow(walk, code->name, STRING_HASH + 8))
     return false;
-  code->name_hash = read_u64(code->name + STRING_HASH);
+  code->name_hash = name_print(walk, code->name);
   return true;
 }
 

@@ -85,7 +85,7 @@ struct shim_code {
   uint64_t address;
   uint64_t filename;
   uint64_t name;
-  uint64_t name_hash; /* as the str keeps it */
+  uint64_t name_hash; /* of its text */
   uint64_t lines;
   uint32_t first_line;
 };

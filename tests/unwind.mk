@@ -15,3 +15,6 @@ $(B)/tests/fuzz/fuzz_ehframe: $(FUZZ_EHFRAME_SOURCES) $(wildcard userspace/unwin
 fuzz-ehframe: $(B)/tests/fuzz/fuzz_ehframe
 
 .PHONY: fuzz-ehframe
+
+# Preloads it into interpreters.
+$(B)/tests/unit/shim_python_test: | $(B)/libragprof.so
