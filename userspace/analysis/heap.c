@@ -129,15 +129,13 @@ static void find_peaks(struct heap *heap, const struct timeline *timeline) {
 }
 
 /* Between two snapshots more may have been live than at either: the process itself kept count of
- * its peak, and every site of its own. */
+ * its peak, and every site of its own. The moment of the peak stays that of the snapshot at which
+ * most was live: one that tells of a higher peak comes after it. */
 static void raise_peaks(struct heap *heap, const struct profile *profile) {
   for (size_t i = 0; i < profile->memory_point_count; i++) {
     const struct profile_memory_point *point = &profile->memory_points[i];
-    if (!(point->present >> MEMORY_HEAP_PEAK & 1) ||
-        heap->totals.peak_bytes >= point->values[MEMORY_HEAP_PEAK])
-      continue;
-    heap->totals.peak_bytes = point->values[MEMORY_HEAP_PEAK];
-    heap->peak_ns = point->time_ns;
+    if (point->present >> MEMORY_HEAP_PEAK & 1)
+      raise_to(&heap->totals.peak_bytes, point->values[MEMORY_HEAP_PEAK]);
   }
   for (uint32_t i = 0; i < profile->heap_site_count; i++) {
     const struct profile_heap_site *site = &profile->heap_sites[i];
