@@ -66,12 +66,33 @@ static void put_capture(struct facts *facts) {
   struct buf buf = {0};
   put_fact(facts, &buf, "", "capture.command", "");
   buf_printf(&buf, "%s%s", buf.length ? ", " : "", units_ns(time, profile->duration_ns));
+  put_fact(facts, &buf, "by ", "capture.source", "");
   put_fact(facts, &buf, "", "capture.event", "");
   if (profile->frequency_hz)
     buf_printf(&buf, " at %u Hz", profile->frequency_hz);
   put_fact(facts, &buf, "ended: ", "capture.end", "");
   put_fact(facts, &buf, "ragprof ", "ragprof.version", "");
   add(facts, "Capture", &buf);
+}
+
+/* How each kind was counted: "every malloc, python one in 512 KiB". */
+static void put_allocations(struct facts *facts) {
+  const struct heap *heap = facts->summary->heap;
+  char text[UNITS_TEXT_BYTES];
+  struct buf buf = {0};
+  for (int kind = 0; kind < HEAP_KINDS; kind++) {
+    if (!heap->kinds[kind].allocations)
+      continue;
+    buf_put_text(&buf, buf.length ? ", " : "");
+    if (heap->is_sampled[kind])
+      buf_printf(&buf, "%s sampled every %s", heap_kind_name(kind),
+                 units_bytes(text, heap->interval_bytes[kind]));
+    else
+      buf_printf(&buf, "every %s", heap_kind_name(kind));
+  }
+  if (profile_counter(facts->profile, "memory.foreign_allocator"))
+    buf_put_text(&buf, buf.length ? "; malloc is not libc's" : "");
+  add(facts, "Allocations", &buf);
 }
 
 static void put_completeness(struct facts *facts) {
@@ -115,6 +136,15 @@ static void put_bpf_cost(struct facts *facts, struct buf *buf) {
   buf_put_text(buf, ")");
 }
 
+/* The most that the shim held at once in each process. */
+static uint64_t shim_bytes(const struct facts *facts) {
+  const struct memory *memory = &facts->summary->memory;
+  uint64_t bytes = 0;
+  for (uint32_t i = 0; i < memory->process_count; i++)
+    bytes += memory->processes[i].peak[MEMORY_SHIM];
+  return bytes;
+}
+
 static void put_cost(struct facts *facts) {
   const struct profile *profile = facts->profile;
   char text[UNITS_TEXT_BYTES];
@@ -132,6 +162,9 @@ static void put_cost(struct facts *facts) {
     buf_printf(&buf, "%smemory %s", buf.length ? ", " : "", units_bytes(text, rss_bytes));
   if (table_bytes)
     buf_printf(&buf, "%stables %s", buf.length ? ", " : "", units_bytes(text, table_bytes));
+  if (shim_bytes(facts))
+    buf_printf(&buf, "%sin the target %s", buf.length ? ", " : "",
+               units_bytes(text, shim_bytes(facts)));
   add(facts, "Own cost", &buf);
 }
 
@@ -140,6 +173,7 @@ void report_put_facts(struct report_content *content, const struct summary *summ
   put_target(&facts);
   put_host(&facts);
   put_capture(&facts);
+  put_allocations(&facts);
   put_completeness(&facts);
   put_loss(&facts);
   put_cost(&facts);

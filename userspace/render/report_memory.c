@@ -32,15 +32,16 @@ static const char *keep(struct memory_report *report, struct buf *buf) {
   return kept;
 }
 
-/* Estimates are marked by "≈". */
+/* Estimates are marked by "≈", but for those of nothing. */
 static void put_bytes(struct buf *buf, uint64_t bytes, bool is_estimate) {
   char text[UNITS_TEXT_BYTES];
-  buf_printf(buf, "%s%s", is_estimate ? "≈" : "", units_bytes(text, bytes));
+  buf_printf(buf, "%s%s", is_estimate && bytes ? "≈" : "", units_bytes(text, bytes));
 }
 
 static void put_count(struct memory_report *report, struct buf *buf, uint64_t count,
                       bool is_estimate) {
-  buf_printf(buf, "%s%s", is_estimate ? "≈" : "", report_keep_count(report->content, count));
+  buf_printf(buf, "%s%s", is_estimate && count ? "≈" : "",
+             report_keep_count(report->content, count));
 }
 
 /* A slope's value may be negative. */
@@ -153,6 +154,21 @@ static void put_memory_line(struct memory_report *report) {
     buf_fini(&buf);
 }
 
+/* A program that frees everything at its exit holds nothing at the end. */
+static void put_held(struct memory_report *report, struct buf *buf,
+                     const struct heap_totals *totals, bool is_estimate) {
+  buf_put_text(buf, ": ");
+  put_bytes(buf, totals->live_bytes, is_estimate);
+  if (totals->live_bytes < totals->peak_bytes / 2) {
+    buf_put_text(buf, " at the end, at most ");
+    put_bytes(buf, totals->peak_bytes, is_estimate);
+    return;
+  }
+  buf_put_text(buf, " live in ");
+  put_count(report, buf, totals->live_blocks, is_estimate);
+  buf_put_text(buf, totals->live_blocks == 1 ? " block" : " blocks");
+}
+
 static void put_leak_line(struct memory_report *report, const struct leak_site *site) {
   const struct heap_stack *stack = &report->summary->heap->stacks[site->stack];
   const struct leak_slope *slope = slope_of(report, site);
@@ -170,11 +186,7 @@ static void put_leak_line(struct memory_report *report, const struct leak_site *
     buf_put_text(&buf, ") at ");
   }
   report_put_site(&buf, report->profile, frames);
-  buf_put_text(&buf, ": ");
-  put_bytes(&buf, stack->totals.live_bytes, is_estimate);
-  buf_put_text(&buf, " live in ");
-  put_count(report, &buf, stack->totals.live_blocks, is_estimate);
-  buf_put_text(&buf, stack->totals.live_blocks == 1 ? " block" : " blocks");
+  put_held(report, &buf, &stack->totals, is_estimate);
   line->is_warning = true;
   line->path = report_keep_path(report->content, report->profile, frames);
   line->text = keep(report, &buf);

@@ -327,6 +327,9 @@ static uint32_t last_filled(const struct layout *layout, const struct report_tab
 static void put_titles(struct page *page, const struct report_table *table,
                        const struct layout *layout) {
   uint32_t shown = 0;
+  uint32_t last = table->column_count; /* behind it nothing stands */
+  while (layout->path_is_below && last > 0 && layout->columns[last - 1] == 0)
+    last--;
   put_spaces(page, MARGIN);
   set_style(page, DIM);
   for (uint32_t i = 0; i < table->column_count; i++) {
@@ -338,8 +341,7 @@ static void put_titles(struct page *page, const struct report_table *table,
     if (is_inline_path)
       fputs(column->title, page->out);
     else
-      put_cell(page, column->title, layout->columns[i], column->align,
-               i + 1 == table->column_count);
+      put_cell(page, column->title, layout->columns[i], column->align, i + 1 == last);
   }
   set_style(page, PLAIN);
   fputc('\n', page->out);
