@@ -40,8 +40,9 @@ void leak(unsigned request) {
   if (request < 15)
     lazy.emplace_back(200000, 'y');
   temporaries();
-  register_session(leak_bytes);
-  leaked_bytes += leak_bytes;
+  const std::size_t bytes = leak_bytes / 2 + some(leak_bytes);
+  register_session(bytes);
+  leaked_bytes += bytes;
 }
 
 // The least recently used goes once there are 150; nine of ten questions are among 200.

@@ -49,9 +49,10 @@ static void leak(unsigned request) {
   warm_up(request);
   temporaries();
   wandering_queue();
-  free(forgotten(leak_bytes / 2 + 1)); // the same function, given back
-  last = forgotten(leak_bytes);
-  leaked_bytes += leak_bytes;
+  size_t bytes = leak_bytes / 2 + some((unsigned)leak_bytes);
+  free(forgotten(bytes / 2 + 1)); // the same function, given back
+  last = forgotten(bytes);
+  leaked_bytes += bytes;
   (void)last;
 }
 

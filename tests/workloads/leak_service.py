@@ -13,7 +13,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 choose = random.Random(7).randrange
-forgotten = []
+forgotten = [None] * 100000
 leaked_bytes = 0
 MODULES = """csv decimal email.message fractions gettext html.parser http.client http.cookies imaplib
 ipaddress logging.config mailbox mimetypes multiprocessing.pool optparse pdb pickletools plistlib
@@ -26,18 +26,19 @@ def temporaries():
     return " ".join(words.values()).split()
 
 
-def keep(count):
+def keep(call, count):
+    """The interpreter says what it takes: sizes vary by a half."""
     global leaked_bytes
-    block = bytearray(count)
-    forgotten.append(block)
-    leaked_bytes += count
+    block = bytes(count // 2 + choose(count) - sys.getsizeof(b"") if count > 128 else count - 33)
+    forgotten[call] = block
+    leaked_bytes += sys.getsizeof(block)
 
 
 def leak(call, count):
     if call < 15:
         globals()["table_%d" % call] = bytearray(200000)
     temporaries()
-    keep(count)
+    keep(call, count)
 
 
 def flat(call, count):
