@@ -12,20 +12,30 @@
 #define GROWTH_BYTES_MIN 1024.0
 #define GROWTH_QUANTA_MIN 8.0 /* sampled: the samples that must have been added */
 #define GROWTH_NOISES_MIN 4.0 /* against the standard deviation around the line */
-#define Z_CLAIM 3.29          /* 99.9 %: hundreds of stacks are judged at once */
-#define OFF_LINE_Z 2.0        /* points at the start, still warm-up */
-#define BELOW_LINE_Z 3.0      /* points at the end: growth is over */
-#define CORRELATION_MAX 0.9
 #define Z_95 1.959963984540054
-#define PARTS_MIN 4u /* of a series of few points; each must have grown by … */
+#define Z_CLAIM 3.29 /* 99.9 %: hundreds of stacks are judged at once */
+#define CORRELATION_MAX 0.9
+/* Points at the start that lie this many standard errors off the line are still warm-up. */
+#define OFF_LINE_Z 2.0
+/* Points at the end that lie this many below it, and miss this share of their growth: it is over.
+ */
+#define BELOW_LINE_Z 3.0
+#define BELOW_LINE_GROWTH 0.25
+/* The last eighth must have grown by this share of what the slope says. */
+#define END_GROWTH_MIN 0.35
+/* A series is cut into parts; each must have grown by this share of their mean. */
+#define PARTS_MIN 4u
 #define PARTS_MAX 8u
-#define PART_GROWTH_MIN 0.2  /* … this share of the mean */
-#define SLOWING_RATIO 0.8    /* second half's slope to the first half's: below it slows down … */
-#define SLOWING_Z 1.5        /* … if the difference is that many of its standard errors */
-#define END_GROWTH_MIN 0.35  /* of the last eighth, against what the slope says */
-#define STOPPED_RATIO 0.25   /* below it, growth is over */
-#define CACHE_GROWTH_MIN 0.2 /* of its level a cache must have grown while it was watched */
-#define CHURN_MIN 0.02       /* of a cache's blocks, at least, are replaced while it is full */
+#define PART_GROWTH_MIN 0.2
+/* Growth slows down when the second half's slope is below this share of the first's, by more than
+ * this many standard errors; and is over below the second figure. */
+#define SLOWING_RATIO 0.8
+#define SLOWING_Z 1.5
+#define STOPPED_RATIO 0.25
+/* A cache has grown by this share of its level while it was watched, and replaces this share of its
+ * blocks, at least, while it is full. */
+#define CACHE_GROWTH_MIN 0.1
+#define CHURN_MIN 0.02
 
 /* A series on its way to a verdict. */
 struct shape {
@@ -125,15 +135,17 @@ static struct line fit_line(const struct leak_point *points, size_t count) {
   return line;
 }
 
-/* How many standard errors the mean of some points lies above the line. */
-static double z_above(const struct line *line, const struct leak_point *points, size_t count) {
-  double n = (double)count, above = 0, x = 0;
+/* How far the mean of some points lies above the line, and how many standard errors that is. */
+static double height_above(const struct line *line, const struct leak_point *points, size_t count,
+                           double *z) {
+  double n = (double)count, height = 0, x = 0;
   for (size_t i = 0; i < count; i++) {
     x += (points[i].x - line->x) / n;
-    above += (points[i].y - line->y - line->slope * (points[i].x - line->x)) / n;
+    height += (points[i].y - line->y - line->slope * (points[i].x - line->x)) / n;
   }
   double tiny = 1e-12 * line->slope * line->slope * line->xx; /* differences of rounding */
-  return above / sqrt(line->variance * (1 / n + 1 / line->n + x * x / line->xx) + tiny);
+  *z = height / sqrt(line->variance * (1 / n + 1 / line->n + x * x / line->xx) + tiny);
+  return height;
 }
 
 /* A twelfth of the points, which the line through the others is held against. */
@@ -144,7 +156,9 @@ static size_t twelfth_of(size_t count) {
 static bool begins_off_line(const struct leak_point *points, size_t count) {
   size_t first = twelfth_of(count);
   struct line line = fit_line(points + first, count - first);
-  return fabs(z_above(&line, points, first)) > OFF_LINE_Z;
+  double z;
+  height_above(&line, points, first, &z);
+  return fabs(z) > OFF_LINE_Z;
 }
 
 /* The marginal standard error rule of simulation (White 1997, "An effective truncation heuristic
@@ -222,20 +236,28 @@ static double ratio_of_halves(const struct leak_point *points, size_t count, dou
   return second.value / first.value;
 }
 
-/* Whether growth is over, if only just: the last points lie below the line through the others, or
- * the last eighth grew by much less than the slope says, or there was no new maximum for longer
- * than twice the longest time before. */
-static bool has_stopped(const struct shape *shape) {
+/* Whether the last twelfth of the points lies below the line through the others, as it does when
+ * half of it or more did not grow. */
+static bool ends_below_line(const struct shape *shape) {
   size_t before = shape->count - twelfth_of(shape->count);
+  const struct leak_point *end = shape->points + shape->count - 1;
   struct line line = fit_line(shape->points, before);
-  if (z_above(&line, shape->points + before, shape->count - before) < -BELOW_LINE_Z)
-    return true;
+  double z, height = height_above(&line, shape->points + before, shape->count - before, &z);
+  double expected = line.slope * (end->x - shape->points[before - 1].x);
+  return z < -BELOW_LINE_Z && height < -BELOW_LINE_GROWTH * expected;
+}
+
+/* Whether the last eighth of the points grew by much less than the slope says. */
+static bool ends_in_plateau(const struct shape *shape) {
   size_t eighth = shape->count / 8 > 3 ? shape->count / 8 : 3;
   const struct leak_point *last = shape->points + shape->count - eighth;
   double growth = quantile_of_points(shape, last, eighth, 0.5) -
                   quantile_of_points(shape, last - eighth, eighth, 0.5);
-  if (growth < END_GROWTH_MIN * shape->slope.value * (last->x - (last - eighth)->x))
-    return true;
+  return growth < END_GROWTH_MIN * shape->slope.value * (last->x - (last - eighth)->x);
+}
+
+/* Whether there was no new maximum, at the end, for longer than twice the longest time before. */
+static bool ends_without_maximum(const struct shape *shape) {
   double top = shape->points[0].y;
   size_t longest = 1, since = 0;
   for (size_t i = 1; i < shape->count; i++) {
@@ -305,7 +327,9 @@ static bool is_nearly_full(const struct shape *shape) {
 static enum leak_verdict judge_growth(const struct shape *shape) {
   double error, ratio = ratio_of_halves(shape->points, shape->count, &error);
   bool slows = is_slowing(shape, ratio, error);
-  if (has_stopped(shape) || (slows && (ratio < STOPPED_RATIO || is_nearly_full(shape))))
+  bool has_stopped =
+      ends_below_line(shape) || ends_in_plateau(shape) || ends_without_maximum(shape);
+  if (has_stopped || (slows && (ratio < STOPPED_RATIO || is_nearly_full(shape))))
     return is_churning(shape, shape->count - shape->count / 8 - 1) ? LEAK_CACHE : LEAK_TOO_SHORT;
   if (!grows_in_every_part(shape))
     return is_sawtooth(shape) ? LEAK_DEFERRED : LEAK_TOO_SHORT;
