@@ -73,7 +73,7 @@ static void read_path(struct http_reader *reader, const struct http_wanted *want
   if (reader->at < wanted->path_bytes)
     reader->differs |= wanted->path[reader->at++] != c;
   else
-    reader->differs |= !wanted->is_prefix;
+    reader->differs |= wanted->path && !wanted->is_prefix;
 }
 
 /* The path ended: all of the wanted one must have been there. */
