@@ -19,4 +19,9 @@ static inline uint64_t clock_now_ns(void) {
   return clock_read_ns(CLOCK_MONOTONIC);
 }
 
+/* The CPU time of this thread: what something cost us, whoever else ran meanwhile. */
+static inline uint64_t clock_cost_ns(void) {
+  return clock_read_ns(CLOCK_THREAD_CPUTIME_ID);
+}
+
 #endif

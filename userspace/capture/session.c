@@ -432,6 +432,22 @@ static void take_events(struct session *session, uint64_t pause_ns) {
   }
 }
 
+/* The target has ended, and can be seen in /proc until it is waited for. */
+static void end_target(struct session *session) {
+  if (session->programs)
+    return;
+  uint64_t time_ns = now_ns();
+  shim_tick(session->shim, time_ns); /* a region that was found only now */
+  for (size_t i = 0; i < process_store_count(session->processes); i++) {
+    struct process *process = process_store_at(session->processes, i);
+    if (!process->is_target || process->end_ns)
+      continue;
+    account_store_process_end(session->accounts, process->pid, time_ns);
+    process_store_end(session->processes, process, since_start(session, time_ns));
+    put_process(session, process);
+  }
+}
+
 enum session_end session_run(struct session *session, uint64_t duration_ns,
                              const volatile sig_atomic_t *stop) {
   enum session_end end = SESSION_INTERRUPTED;
@@ -450,6 +466,7 @@ enum session_end session_run(struct session *session, uint64_t duration_ns,
     }
     show_progress(session, time_ns);
     if (!session->targets_alive) {
+      end_target(session);
       end = SESSION_TARGETS_EXITED;
       break;
     }
@@ -476,18 +493,11 @@ static void stop_programs(struct session *session) {
   programs_take_waits(session->programs, true, on_wait_sum, session);
 }
 
-/* The last of the regions; the target's end, where BPF does not tell. Returns what was lost. */
+/* The last of the regions. Returns what was lost. */
 static uint64_t end_shim(struct session *session, uint64_t end_ns) {
   if (!session->shim)
     return 0;
   shim_end(session->shim, end_ns);
-  for (size_t i = 0; !session->programs && i < process_store_count(session->processes); i++) {
-    struct process *process = process_store_at(session->processes, i);
-    if (!process->is_target || process->end_ns || session->targets_alive)
-      continue;
-    process_store_end(session->processes, process, since_start(session, end_ns));
-    put_process(session, process);
-  }
   return shim_put_facts(session->shim, session->writer);
 }
 

@@ -22,6 +22,8 @@
 #define COST 50                           /* looking may take one part in so many of the time */
 #define POINTS 120                        /* of a site, before they are thinned out */
 #define ITERATION_POINTS 60
+#define CREDIT_NS (100 * NS_PER_MS) /* that iterations may cost at first, when all stacks are new  \
+                                     */
 #define PUT_NS_MAX (60 * NS_PER_S)
 #define CALLS_NS (10 * NS_PER_S)
 #define ACCOUNT_NS (250 * NS_PER_MS)
@@ -39,8 +41,9 @@ struct shim {
   uint64_t account_from_ns;
   uint64_t iteration_from_ns;
   uint64_t first_iteration_ns;
-  struct shim_totals totals; /* of processes that are done */
-  uint64_t lost[6];          /* of the same; by losses[] */
+  uint64_t iteration_cost_ns; /* so far */
+  struct shim_totals totals;  /* of processes that are done */
+  uint64_t lost[6];           /* of the same; by losses[] */
   uint64_t lost_events;
   uint32_t malloc_interval_bytes, python_interval_bytes;
   uint32_t kinds;
@@ -252,24 +255,26 @@ static void put_all(struct shim *shim, uint64_t now_ns, bool all) {
 
 /* What is due of sums: on the clock, or because an iteration ended. */
 static void take_sums(struct shim *shim, uint64_t now_ns) {
-  uint64_t elapsed_ns = now_ns - shim->shared.sink.start_ns;
-  bool is_iteration = iterations_moved(shim, now_ns);
+  uint64_t elapsed_ns = now_ns - shim->shared.sink.start_ns, begin_ns = clock_cost_ns();
   bool reads = now_ns >= shim->read_from_ns;
+  bool is_iteration =
+      iterations_moved(shim, now_ns) && shim->iteration_cost_ns <= CREDIT_NS + elapsed_ns / COST;
   if (!reads && !is_iteration)
     return;
-  read_all(shim, now_ns, true);
+  read_all(shim, now_ns, reads); /* /proc would cost most of an iteration's share */
   if (is_iteration || now_ns >= shim->put_from_ns) {
     put_all(shim, now_ns, false);
     uint64_t wait_ns = longer(shim->options.snapshot_ns, elapsed_ns / POINTS);
     shim->put_from_ns = now_ns + (wait_ns < PUT_NS_MAX ? wait_ns : PUT_NS_MAX);
   }
-  uint64_t cost_ns = clock_now_ns() - now_ns;
+  uint64_t cost_ns = clock_cost_ns() - begin_ns;
   if (reads)
     shim->read_from_ns =
         now_ns + longer(shim->options.snapshot_ns * (1 + shim->count / 16), cost_ns * COST);
-  if (is_iteration)
-    shim->iteration_from_ns =
-        now_ns + longer(cost_ns * COST, (now_ns - shim->first_iteration_ns) / ITERATION_POINTS);
+  if (!is_iteration)
+    return;
+  shim->iteration_cost_ns += cost_ns;
+  shim->iteration_from_ns = now_ns + (now_ns - shim->first_iteration_ns) / ITERATION_POINTS;
 }
 
 static void take_calls(struct shim *shim, uint64_t now_ns) {
@@ -283,23 +288,24 @@ static void take_calls(struct shim *shim, uint64_t now_ns) {
 
 static void take_accounts(struct shim *shim, uint64_t now_ns) {
   struct account_store *accounts = shim->shared.sink.accounts;
+  uint64_t begin_ns = clock_cost_ns();
   if (!accounts || now_ns < shim->account_from_ns)
     return;
   for (uint32_t i = 0; i < shim->count; i++)
     if (shim->processes[i]->stage == SHIM_LIVE && !shim->processes[i]->has_ended)
       account_store_read(accounts, shim->processes[i]->pid, now_ns);
-  shim->account_from_ns = now_ns + longer(ACCOUNT_NS, (clock_now_ns() - now_ns) * COST);
+  shim->account_from_ns = now_ns + longer(ACCOUNT_NS, (clock_cost_ns() - begin_ns) * COST);
 }
 
 uint64_t shim_tick(struct shim *shim, uint64_t now_ns) {
   uint64_t pause_ns = shim->options.iteration ? LOOK_ITERATION_NS : LOOK_NS;
   if (shim->options.snapshot_ns < pause_ns)
     pause_ns = shim->options.snapshot_ns;
-  uint64_t begin_ns = clock_now_ns();
+  uint64_t begin_ns = clock_cost_ns();
   shim_folder_take(shim->folder, take_file, shim);
   look_at_all(shim, now_ns);
   drop_done(shim);
-  uint64_t cost_ns = clock_now_ns() - begin_ns;
+  uint64_t cost_ns = clock_cost_ns() - begin_ns;
   take_sums(shim, now_ns);
   take_calls(shim, now_ns);
   take_accounts(shim, now_ns);

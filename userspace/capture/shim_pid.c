@@ -70,9 +70,9 @@ uint32_t shim_pid_find(uint32_t inner_pid, uint64_t inode, uint64_t *search_from
     return inner_pid;
   if (now_ns >= *search_from_ns) {
     struct search search = {.inner_pid = inner_pid, .inode = inode};
-    uint64_t begin_ns = clock_now_ns();
+    uint64_t begin_ns = clock_cost_ns();
     process_each(visit, &search);
-    *search_from_ns = now_ns + (clock_now_ns() - begin_ns) * SEARCH_COST;
+    *search_from_ns = now_ns + (clock_cost_ns() - begin_ns) * SEARCH_COST;
     if (search.found)
       return search.found;
   }

@@ -334,10 +334,10 @@ static void read_proc(struct shim_process *process, uint64_t now_ns, struct trac
   if (!memory_read_process((pid_t)process->pid, memory))
     return;
   if (now_ns >= process->walk_from_ns) {
-    uint64_t begin_ns = clock_now_ns();
+    uint64_t begin_ns = clock_cost_ns();
     if (memory_walk((pid_t)process->pid, walk))
       memory_set(memory, MEMORY_PSS, walk->pss_bytes);
-    process->walk_from_ns = now_ns + (clock_now_ns() - begin_ns) * WALK_COST;
+    process->walk_from_ns = now_ns + (clock_cost_ns() - begin_ns) * WALK_COST;
   }
   uint64_t region_bytes = file_bytes(process);
   take_off(memory, MEMORY_RSS, walk->shim_bytes + region_bytes);
