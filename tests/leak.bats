@@ -53,7 +53,7 @@ found() {
     .verdict == "leak" and (.stack | any(contains($function))) and
     (.slope_bytes_per_iteration / $truth - 1 | fabs) < 0.05' "$scratch/$1.json" >/dev/null || {
     echo "$1: the truth is $truth bytes an iteration in $2, but the first sites are" >&2
-    jq -c '.heap.sites[:3][] | [.verdict, .slope_bytes_per_iteration, .ci95, .points, .site]' "$scratch/$1.json" >&2
+    jq -c '.heap.sites[:3][] | [.verdict, .slope_bytes_per_iteration, .ci95, .points, .site]' "$scratch/$1.json" >/dev/null
     return 1
   }
   jq --argjson truth "$truth" '.heap.sites[0].ci95_bytes_per_iteration | .[0] <= $truth and $truth <= .[1]' "$scratch/$1.json"
@@ -74,11 +74,12 @@ python4096 python leak 300 5000 4096
 python65536 python leak 300 5000 65536
 python1048576 python leak 120 10000 1048576
 LIST
-  local bytes covered=0
+  local bytes function holds covered=0
   for bytes in 64 4096 65536 1048576; do
-    [ "$(found c$bytes forgotten)" = false ] || covered=$((covered + 1))
-    [ "$(found cxx$bytes register_session)" = false ] || covered=$((covered + 1))
-    [ "$(found python$bytes keep)" = false ] || covered=$((covered + 1))
+    for function in c:forgotten cxx:register_session python:keep; do
+      holds=$(found "${function%:*}$bytes" "${function#*:}")
+      [ "$holds" = false ] || covered=$((covered + 1))
+    done
   done
   # 95 % of them should; nine in twelve or fewer would be one chance in 500
   ((covered >= 10)) || { echo "$covered of 12 intervals hold the truth" && false; }
