@@ -9,6 +9,7 @@
 #include <cmocka.h>
 
 #include "analysis/calltree.h"
+#include "handmade.h"
 
 /* main calls work at two lines (nodes 1 and 2), work calls itself at node 3 and read at node 4. */
 enum { MAIN, WORK, READ };
@@ -191,6 +192,74 @@ static void filter_by_time_divides_waits(void **state) {
   calltree_free(tree);
 }
 
+/* 30 seconds: in work a leak of 64 bytes a second beside blocks that live half a second, in read
+ * 1,000 bytes that were given back in the tenth second, of which the kernel's part is not shown. */
+static void make_heap(struct handmade *made) {
+  handmade_init(made, 30 * NS_PER_S);
+  handmade_process(made, 1, "app", "");
+  uint32_t function = handmade_function(made, FRAME_NATIVE, "main", "", "app", 0);
+  uint32_t main_node = handmade_call(made, PROFILE_NONE, function, 0);
+  function = handmade_function(made, FRAME_NATIVE, "work", "", "app", 0);
+  uint32_t work = handmade_call(made, main_node, function, 0);
+  function = handmade_function(made, FRAME_NATIVE, "read", "", "libc", 0);
+  uint32_t read = handmade_call(made, main_node, function, 0);
+  handmade_heap_site(made, work, HEAP_MALLOC);
+  for (uint64_t s = 1; s <= 30; s++)
+    handmade_heap(made, s * NS_PER_S, 64, 3 * s, 2 * s);
+  handmade_heap_site(made, read, HEAP_PYTHON);
+  handmade_heap(made, 2 * NS_PER_S, 5000, 1, 0);
+  handmade_heap(made, 10 * NS_PER_S, 5000, 1, 1);
+  handmade_heap_site(made, read, HEAP_MAP);
+  handmade_heap(made, 2 * NS_PER_S, 1 << 20, 1, 0);
+  for (uint64_t s = 1; s <= 30; s++)
+    handmade_metric(handmade_memory(made, s * NS_PER_S), MEMORY_RSS, 1 << 20);
+}
+
+static void memory_is_summed_as_time_is(void **state) {
+  static struct handmade made;
+  static const struct {
+    enum calltree_kind kind;
+    enum calltree_unit unit;
+    uint64_t work, read, work_count;
+  } rows[] = {
+      {CALLTREE_ALLOC, CALLTREE_BYTES, 30 * 3 * 64, 5000, 90},
+      {CALLTREE_LIVE, CALLTREE_BYTES, 30 * 64, 0, 30},
+      {CALLTREE_PEAK, CALLTREE_BYTES, 9 * 64, 5000, 0}, /* before the tenth second */
+      {CALLTREE_LEAK, CALLTREE_BYTES_PER_S, 64, 0, 1},
+  };
+  (void)state;
+  make_heap(&made);
+  for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+    struct calltree *tree;
+    assert_int_equal(calltree_build(&tree, &made.profile, rows[i].kind, NULL), 0);
+    assert_int_equal(tree->unit, rows[i].unit);
+    assert_int_equal(tree->total, rows[i].work + rows[i].read);
+    uint32_t top = index_of(tree, child(tree, 0, MAIN));
+    assert_int_equal(tree->nodes[top].self, 0);
+    assert_int_equal(child(tree, top, WORK)->self, rows[i].work);
+    assert_int_equal(child(tree, top, WORK)->self_count, rows[i].work_count);
+    if (rows[i].read)
+      assert_int_equal(child(tree, top, READ)->total, rows[i].read);
+    else
+      assert_null(child(tree, top, READ));
+    calltree_free(tree);
+  }
+}
+
+/* With iterations, two a second, leaks are given by those. */
+static void leaks_are_by_iteration_where_those_are_known(void **state) {
+  static struct handmade made;
+  struct calltree *tree;
+  (void)state;
+  make_heap(&made);
+  for (uint64_t s = 1; s <= 30; s++)
+    handmade_metric(&made.memory_points[s - 1], MEMORY_ITERATIONS, 2 * s);
+  assert_int_equal(calltree_build(&tree, &made.profile, CALLTREE_LEAK, NULL), 0);
+  assert_int_equal(tree->unit, CALLTREE_BYTES_PER_ITERATION);
+  assert_int_equal(tree->total, 32);
+  calltree_free(tree);
+}
+
 static void empty_profile(void **state) {
   (void)state;
   struct profile nothing = {0};
@@ -221,6 +290,8 @@ int main(void) {
       cmocka_unit_test(wall_is_the_sum_of_both),
       cmocka_unit_test(filter_by_thread),
       cmocka_unit_test(filter_by_time_divides_waits),
+      cmocka_unit_test(memory_is_summed_as_time_is),
+      cmocka_unit_test(leaks_are_by_iteration_where_those_are_known),
       cmocka_unit_test(empty_profile),
       cmocka_unit_test(kind_names),
   };

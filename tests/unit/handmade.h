@@ -10,6 +10,7 @@
 #include "model/profile.h"
 
 #define HANDMADE_MAX 64
+#define HANDMADE_POINTS_MAX 1024
 
 struct handmade {
   struct profile profile;
@@ -20,6 +21,11 @@ struct handmade {
   struct profile_thread threads[HANDMADE_MAX];
   struct profile_sample samples[HANDMADE_MAX * 16];
   struct profile_wait waits[HANDMADE_MAX];
+  struct profile_heap_site heap_sites[HANDMADE_MAX];
+  struct profile_heap_point heap_points[HANDMADE_POINTS_MAX];
+  struct profile_memory_point memory_points[HANDMADE_POINTS_MAX];
+  struct profile_call calls[HANDMADE_MAX];
+  struct profile_slow_call slow_calls[HANDMADE_MAX];
   struct profile_fact facts[HANDMADE_MAX];
   struct profile_counter counters[HANDMADE_MAX];
 };
@@ -34,6 +40,11 @@ static inline void handmade_init(struct handmade *made, uint64_t duration_ns) {
       .threads = made->threads,
       .samples = made->samples,
       .waits = made->waits,
+      .heap_sites = made->heap_sites,
+      .heap_points = made->heap_points,
+      .memory_points = made->memory_points,
+      .calls = made->calls,
+      .slow_calls = made->slow_calls,
       .facts = made->facts,
       .counters = made->counters,
       .duration_ns = duration_ns,
@@ -130,6 +141,50 @@ static inline struct profile_wait *handmade_wait(struct handmade *made, uint32_t
                                 .waker = PROFILE_NONE,
                                 .reason = reason};
   return wait;
+}
+
+/* Of the last process; points follow by handmade_heap. */
+static inline void handmade_heap_site(struct handmade *made, uint32_t node, enum heap_kind kind) {
+  assert(made->profile.heap_site_count < HANDMADE_MAX);
+  made->heap_sites[made->profile.heap_site_count++] =
+      (struct profile_heap_site){.process = made->profile.process_count - 1,
+                                 .node = node,
+                                 .kind = kind,
+                                 .point_first = made->profile.heap_point_count};
+}
+
+/* Of the last site: so many blocks of `bytes` each were taken, and so many given back, up to then.
+ */
+static inline void handmade_heap(struct handmade *made, uint64_t time_ns, uint64_t bytes,
+                                 uint64_t allocations, uint64_t frees) {
+  struct profile_heap_site *site = &made->heap_sites[made->profile.heap_site_count - 1];
+  size_t id = made->profile.heap_point_count++;
+  assert(id < HANDMADE_POINTS_MAX);
+  uint64_t live_bytes = (allocations - frees) * bytes;
+  uint64_t before = site->point_count++ ? made->heap_points[id - 1].peak_bytes : 0;
+  made->heap_points[id] =
+      (struct profile_heap_point){.time_ns = time_ns,
+                                  .allocations = allocations,
+                                  .allocated_bytes = allocations * bytes,
+                                  .frees = frees,
+                                  .freed_bytes = frees * bytes,
+                                  .peak_bytes = live_bytes > before ? live_bytes : before};
+}
+
+/* Of the last process. */
+static inline struct profile_memory_point *handmade_memory(struct handmade *made,
+                                                           uint64_t time_ns) {
+  assert(made->profile.memory_point_count < HANDMADE_POINTS_MAX);
+  struct profile_memory_point *point = &made->memory_points[made->profile.memory_point_count++];
+  *point =
+      (struct profile_memory_point){.time_ns = time_ns, .process = made->profile.process_count - 1};
+  return point;
+}
+
+static inline void handmade_metric(struct profile_memory_point *point, enum memory_metric metric,
+                                   uint64_t value) {
+  point->present |= 1u << metric;
+  point->values[metric] = value;
 }
 
 static inline void handmade_fact(struct handmade *made, const char *name, const char *value) {

@@ -19,6 +19,7 @@
 #include "handmade.h"
 #include "render/render.h"
 #include "render/report_name.h"
+#include "render/report_site.h"
 
 #define MS NS_PER_MS
 #define HOSTILE "<img src=x onerror=alert(1)>|`x` @all #1 \x1b[31m\xff"
@@ -89,6 +90,83 @@ static void make_known(void) {
   handmade_counter(&made, "cost.collector_cpu_ns", 50 * MS);
 }
 
+/* A minute of two iterations a second, a snapshot each second: Store.remember leaks 1,000 blocks of
+ * 1,024 bytes a second (500 KiB an iteration), faiss takes 64 MiB each second and gives them back
+ * at once, the model's 100 MiB stay, and CPython's objects in tokenize (sampled) come and go. 40
+ * MiB of RSS are no heap; the cgroup ends at 512 MiB. */
+static void make_heap(void) {
+  struct stacks_of_known at;
+  handmade_init(&made, 60000 * MS);
+  made.profile.frequency_hz = 0;
+  handmade_process(&made, 100, "rag-server", "python 3.11.2");
+  make_stacks(&at);
+  uint32_t remember = handmade_call(
+      &made, made.nodes[at.search].parent,
+      handmade_function(&made, FRAME_PYTHON, "Store.remember", "/srv/rag/store.py", "", 50), 52);
+  uint32_t object = handmade_call(
+      &made, remember,
+      handmade_function(&made, FRAME_NATIVE, "PyObject_Malloc", "", "/usr/bin/python3", 0), 0);
+  handmade_heap_site(&made, object, HEAP_MALLOC);
+  for (uint64_t s = 1; s <= 60; s++)
+    handmade_heap(&made, s * 1000 * MS, 1024, s * 1000, 0);
+  handmade_heap_site(&made, at.faiss, HEAP_MALLOC);
+  for (uint64_t s = 1; s <= 60; s++)
+    handmade_heap(&made, s * 1000 * MS, 64 << 20, s, s);
+  handmade_heap_site(&made, at.evil, HEAP_MALLOC);
+  handmade_heap(&made, 1000 * MS, 100 << 20, 1, 0);
+  handmade_heap_site(&made, at.tokenize, HEAP_PYTHON);
+  for (uint64_t s = 1; s <= 60; s++)
+    handmade_heap(&made, s * 1000 * MS, 64, s * 9000, s * 9000 - 500);
+  handmade_heap_site(&made, at.search, HEAP_MAP);
+  handmade_heap(&made, 1000 * MS, 128 << 20, 1, 0);
+  for (uint64_t s = 1; s <= 60; s++) {
+    struct profile_memory_point *point = handmade_memory(&made, s * 1000 * MS);
+    uint64_t live_bytes = (100 << 20) + s * 1024000 + 500 * 64;
+    handmade_metric(point, MEMORY_RSS, (40 << 20) + live_bytes);
+    handmade_metric(point, MEMORY_PSS, (35 << 20) + live_bytes);
+    handmade_metric(point, MEMORY_FILE, 30 << 20);
+    handmade_metric(point, MEMORY_ANONYMOUS, (10 << 20) + live_bytes);
+    handmade_metric(point, MEMORY_HEAP_LIVE, live_bytes);
+    handmade_metric(point, MEMORY_CGROUP_LIMIT, 512 << 20);
+    handmade_metric(point, MEMORY_CGROUP_USED, (40 << 20) + live_bytes);
+    handmade_metric(point, MEMORY_ITERATIONS, 2 * s);
+  }
+  handmade_counter(&made, "memory.malloc_interval_bytes", 0);
+  handmade_counter(&made, "memory.python_interval_bytes", 512 << 10);
+}
+
+/* 1,000 reads of 4 KiB, of which 20 took 2 ms (five each at two lines of one function and ten in
+ * another), and ten failed connects of 30 ms. */
+static void make_calls(void) {
+  struct stacks_of_known at;
+  handmade_init(&made, 10000 * MS);
+  made.profile.frequency_hz = 0;
+  handmade_process(&made, 100, "rag-server", "python 3.11.2");
+  uint32_t thread = handmade_thread(&made, 100, "main", 0);
+  make_stacks(&at);
+  struct profile_call *call = &made.calls[made.profile.call_count++];
+  *call = (struct profile_call){
+      .name = "read", .count = 1000, .bytes = 4096000, .total_ns = 41 * MS, .max_ns = 2 * MS};
+  call->buckets[33] = 980; /* from 1,024 ns on */
+  call->buckets[120] = 20; /* from 1.97 ms on */
+  call = &made.calls[made.profile.call_count++];
+  *call = (struct profile_call){
+      .name = "connect", .count = 10, .errors = 10, .total_ns = 300 * MS, .max_ns = 30 * MS};
+  call->buckets[151] = 10; /* from 29.4 ms on */
+  uint32_t other_line = handmade_call(&made, made.nodes[at.search].parent,
+                                      made.frames[made.nodes[at.search].frame].function_id, 34);
+  for (int i = 0; i < 20; i++)
+    made.slow_calls[made.profile.slow_call_count++] =
+        (struct profile_slow_call){.time_ns = (uint64_t)i * MS,
+                                   .duration_ns = (i == 7 ? 3 : 2) * MS,
+                                   .result = i == 3 ? -5 : 4096,
+                                   .thread = thread,
+                                   .node = i >= 10 ? at.tokenize
+                                           : i % 2 ? other_line
+                                                   : at.search,
+                                   .name = "read"};
+}
+
 static char *render(const char *format, const struct render_options *options) {
   char *text = NULL;
   size_t bytes;
@@ -110,9 +188,9 @@ static char *read_whole(const char *path) {
   return text;
 }
 
+/* Of the profile that was made last. */
 static void expect_golden(const char *format, uint32_t width_columns, const char *path) {
   struct render_options options = {.width_columns = width_columns};
-  make_known();
   char *expected = read_whole(path);
   char *text = render(format, &options);
   assert_string_equal(text, expected);
@@ -122,17 +200,99 @@ static void expect_golden(const char *format, uint32_t width_columns, const char
 
 static void text_is_as_known(void **state) {
   (void)state;
+  make_known();
   expect_golden("text", 80, "tests/golden/report.txt");
 }
 
 static void markdown_is_as_known(void **state) {
   (void)state;
+  make_known();
   expect_golden("markdown", 0, "tests/golden/report.md");
 }
 
 static void json_is_as_known(void **state) {
   (void)state;
+  make_known();
   expect_golden("json", 0, "tests/golden/report.json");
+}
+
+static void memory_is_as_known(void **state) {
+  (void)state;
+  make_heap();
+  expect_golden("text", 100, "tests/golden/memory.txt");
+  expect_golden("markdown", 0, "tests/golden/memory.md");
+}
+
+static void calls_are_as_known(void **state) {
+  (void)state;
+  make_calls();
+  expect_golden("text", 100, "tests/golden/calls.txt");
+}
+
+static uint32_t push(uint32_t parent, enum frame_kind kind, const char *name, const char *file,
+                     const char *module, uint32_t line) {
+  return handmade_call(&made, parent, handmade_function(&made, kind, name, file, module, 1), line);
+}
+
+/* Nothing but the interpreter's own memory is held by the interpreter. */
+static void sites_are_named_by_who_wanted_the_memory(void **state) {
+  static const struct {
+    struct {
+      enum frame_kind kind;
+      const char *name, *file, *module;
+    } frames[5];
+    const char *expected;
+  } rows[] = {
+      {{{FRAME_PYTHON, "remember", "/srv/store.py", ""},
+        {FRAME_NATIVE, "bytearray_extend", "", "/usr/bin/python3.11"},
+        {FRAME_NATIVE, "PyObject_Realloc", "", "/usr/bin/python3.11"},
+        {FRAME_NATIVE, "realloc", "", "/usr/lib/libragprof.so"}},
+       "remember (store.py:7)"},
+      {{{FRAME_PYTHON, "encode", "/srv/embedding.py", ""},
+        {FRAME_NATIVE, "array_empty", "", "/opt/numpy/core/_multiarray_umath.cpython-311.so"},
+        {FRAME_NATIVE, "PyDataMem_UserNEW", "",
+         "/opt/numpy/core/_multiarray_umath.cpython-311.so"}},
+       "encode (embedding.py:7)"},
+      {{{FRAME_PYTHON, "add", "/srv/index.py", ""},
+        {FRAME_NATIVE, "faiss::IndexFlat::add(long, float const*)", "", "/opt/_swigfaiss.so"},
+        {FRAME_NATIVE, "std::vector<float, std::allocator<float> >::resize(unsigned long)", "",
+         "/opt/_swigfaiss.so"},
+        {FRAME_NATIVE, "operator new(unsigned long)", "", "/usr/lib/libstdc++.so.6.0.30"}},
+       "faiss::IndexFlat::add (_swigfaiss.so)"},
+      {{{FRAME_PYTHON, "parse", "/srv/text.py", ""},
+        {FRAME_NATIVE, "[unknown] _parser.so+0x12", "", "/opt/_parser.so"}},
+       "parse (text.py:7)"},
+      {{{FRAME_NATIVE, "main", "/src/app.c", "/opt/app"},
+        {FRAME_NATIVE, "[unknown] libparser.so+0x12", "", "/opt/libparser.so"},
+        {FRAME_NATIVE, "strdup", "", "/lib/libc.so.6"}},
+       "libparser.so+0x12 (libparser.so)"},
+      {{{FRAME_PYTHON, "serve", "/srv/app.py", ""},
+        {FRAME_PYTHON, "loads", "/usr/lib/python3.11/json/__init__.py", ""},
+        {FRAME_NATIVE, "_PyObject_Malloc", "", "/usr/bin/python3.11"}},
+       "serve (app.py:7)"},
+      {{{FRAME_PYTHON, "loads", "/usr/lib/python3.11/json/__init__.py", ""},
+        {FRAME_NATIVE, "_PyObject_Malloc", "", "/usr/bin/python3.11"}},
+       "loads (json/__init__.py:7)"},
+      {{{FRAME_NATIVE, "Py_BytesMain", "", "/usr/bin/python3.11"},
+        {FRAME_NATIVE, "new_arena", "", "/usr/bin/python3.11"}},
+       "new_arena (python3.11)"},
+      {{{FRAME_NATIVE, "malloc_heavy(int)", "/src/app.cc", "/opt/app"}}, "malloc_heavy (app.cc:7)"},
+  };
+  (void)state;
+  for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+    struct stack_frames frames = {0};
+    struct buf buf = {0};
+    uint32_t node = PROFILE_NONE;
+    handmade_init(&made, 0);
+    for (size_t k = 0; k < 5 && rows[i].frames[k].name; k++)
+      node = push(node, rows[i].frames[k].kind, rows[i].frames[k].name, rows[i].frames[k].file,
+                  rows[i].frames[k].module, 7);
+    assert_int_equal(profile_frames(&made.profile, node, &frames), 0);
+    report_put_site(&buf, &made.profile, &frames);
+    assert_string_equal(buf_text(&buf), rows[i].expected);
+    stack_frames_fini(&frames);
+    buf_fini(&buf);
+  }
 }
 
 static size_t longest_line(const char *text) {
@@ -150,13 +310,16 @@ static size_t longest_line(const char *text) {
 
 static void text_fits_its_width(void **state) {
   static const uint32_t widths[] = {72, 80, 100, 120, 160, 200};
+  static void (*const makes[])(void) = {make_known, make_heap, make_calls};
   (void)state;
-  make_known();
-  for (size_t i = 0; i < sizeof(widths) / sizeof(widths[0]); i++) {
-    struct render_options options = {.width_columns = widths[i]};
-    char *text = render("text", &options);
-    assert_in_range(longest_line(text), 40, widths[i]);
-    free(text);
+  for (size_t k = 0; k < 3; k++) {
+    makes[k]();
+    for (size_t i = 0; i < sizeof(widths) / sizeof(widths[0]); i++) {
+      struct render_options options = {.width_columns = widths[i]};
+      char *text = render("text", &options);
+      assert_in_range(longest_line(text), 40, widths[i]);
+      free(text);
+    }
   }
 }
 
@@ -269,11 +432,6 @@ static void expect_path(uint32_t node, const char *expected) {
   buf_fini(&buf);
 }
 
-static uint32_t push(uint32_t parent, enum frame_kind kind, const char *name, const char *file,
-                     const char *module, uint32_t line) {
-  return handmade_call(&made, parent, handmade_function(&made, kind, name, file, module, 1), line);
-}
-
 static void paths_say_what_matters(void **state) {
   static const char libc[] = "/lib/libc.so.6", interpreter[] = "/usr/bin/python3.11";
   (void)state;
@@ -336,6 +494,9 @@ int main(void) {
       cmocka_unit_test(text_is_as_known),
       cmocka_unit_test(markdown_is_as_known),
       cmocka_unit_test(json_is_as_known),
+      cmocka_unit_test(memory_is_as_known),
+      cmocka_unit_test(calls_are_as_known),
+      cmocka_unit_test(sites_are_named_by_who_wanted_the_memory),
       cmocka_unit_test(text_fits_its_width),
       cmocka_unit_test(control_characters_stay_out),
       cmocka_unit_test(rows_are_limited),

@@ -17,6 +17,7 @@ enum report_align {
   REPORT_LEFT,  /* names: cut at the end when there is no room */
   REPORT_TAIL,  /* places: cut at the beginning */
   REPORT_PATH,  /* steps with '\n' between them */
+  REPORT_SPARE, /* numbers; left out, the last one first, where there is no room */
 };
 
 struct report_column {

@@ -129,6 +129,7 @@ static bool is_empty(const struct report_table *table, uint32_t column) {
 static void put_cell(FILE *out, enum report_align align, const char *text) {
   switch (align) {
   case REPORT_RIGHT:
+  case REPORT_SPARE:
   case REPORT_WORD:
     put_text(out, text);
     break;
@@ -140,6 +141,10 @@ static void put_cell(FILE *out, enum report_align align, const char *text) {
     put_path(out, text, true);
     break;
   }
+}
+
+static bool is_number(enum report_align align) {
+  return align == REPORT_RIGHT || align == REPORT_SPARE;
 }
 
 static void put_table(FILE *out, const struct report_table *table) {
@@ -154,7 +159,7 @@ static void put_table(FILE *out, const struct report_table *table) {
   fputs("|\n", out);
   for (uint32_t i = 0; i < table->column_count; i++)
     if (!is_empty(table, i))
-      fputs(table->columns[i].align == REPORT_RIGHT ? "| ---: " : "| --- ", out);
+      fputs(is_number(table->columns[i].align) ? "| ---: " : "| --- ", out);
   fputs("|\n", out);
   for (uint32_t row = 0; row < table->row_count; row++) {
     for (uint32_t i = 0; i < table->column_count; i++) {

@@ -101,8 +101,10 @@ static void put_limit(struct buf *buf, const struct leak_process *process) {
   char text[UNITS_TEXT_BYTES];
   if (!process->limit_bytes || !isfinite(process->seconds_to_limit))
     return;
-  buf_printf(buf, "; %s of %s reached in ", process->limit_name ? process->limit_name : "limit",
-             units_bytes(text, process->limit_bytes));
+  buf_printf(buf, "; the limit of %s", units_bytes(text, process->limit_bytes));
+  if (process->limit_name)
+    buf_printf(buf, " (%s)", process->limit_name);
+  buf_put_text(buf, " is reached in ");
   put_long_time(buf, process->seconds_to_limit);
 }
 
@@ -296,13 +298,13 @@ static bool is_judged(enum heap_kind kind) {
 static void put_stacks(struct memory_report *report) {
   static const struct report_column by_second[] = {
       {"verdict", REPORT_WORD}, {"growth/s", REPORT_RIGHT}, {"live", REPORT_RIGHT},
-      {"most", REPORT_RIGHT},   {"taken", REPORT_RIGHT},    {"allocations", REPORT_RIGHT},
-      {"frees", REPORT_RIGHT},  {"kind", REPORT_WORD},      {"stack", REPORT_PATH},
+      {"most", REPORT_SPARE},   {"taken", REPORT_SPARE},    {"allocations", REPORT_RIGHT},
+      {"frees", REPORT_SPARE},  {"kind", REPORT_WORD},      {"stack", REPORT_PATH},
   };
   static const struct report_column by_iteration[] = {
       {"verdict", REPORT_WORD}, {"per iteration", REPORT_RIGHT}, {"live", REPORT_RIGHT},
-      {"most", REPORT_RIGHT},   {"taken", REPORT_RIGHT},         {"allocations", REPORT_RIGHT},
-      {"frees", REPORT_RIGHT},  {"kind", REPORT_WORD},           {"stack", REPORT_PATH},
+      {"most", REPORT_SPARE},   {"taken", REPORT_SPARE},         {"allocations", REPORT_RIGHT},
+      {"frees", REPORT_SPARE},  {"kind", REPORT_WORD},           {"stack", REPORT_PATH},
   };
   const struct heap *heap = report->summary->heap;
   const struct leak_report *leaks = report->summary->leaks;
@@ -362,8 +364,8 @@ static void put_process_row(struct memory_report *report, struct report_table *t
 static void put_processes(struct memory_report *report) {
   static const struct report_column columns[] = {
       {"process", REPORT_LEFT},   {"pid", REPORT_RIGHT},        {"RSS", REPORT_RIGHT},
-      {"most", REPORT_RIGHT},     {"PSS", REPORT_RIGHT},        {"RSS/s", REPORT_RIGHT},
-      {"heap/s", REPORT_RIGHT},   {"retained/s", REPORT_RIGHT}, {"files/s", REPORT_RIGHT},
+      {"most", REPORT_SPARE},     {"PSS", REPORT_SPARE},        {"RSS/s", REPORT_RIGHT},
+      {"heap/s", REPORT_SPARE},   {"retained/s", REPORT_SPARE}, {"files/s", REPORT_SPARE},
       {"limit in", REPORT_RIGHT},
   };
   const struct memory *memory = &report->summary->memory;
@@ -382,8 +384,8 @@ static void put_processes(struct memory_report *report) {
 static void put_calls(struct memory_report *report) {
   static const struct report_column columns[] = {
       {"call", REPORT_WORD},    {"time", REPORT_RIGHT},  {"calls", REPORT_RIGHT},
-      {"errors", REPORT_RIGHT}, {"bytes", REPORT_RIGHT}, {"median", REPORT_RIGHT},
-      {"95 %", REPORT_RIGHT},   {"99 %", REPORT_RIGHT},  {"longest", REPORT_RIGHT},
+      {"errors", REPORT_SPARE}, {"bytes", REPORT_SPARE}, {"median", REPORT_RIGHT},
+      {"95 %", REPORT_SPARE},   {"99 %", REPORT_RIGHT},  {"longest", REPORT_RIGHT},
   };
   const struct calls *calls = &report->summary->calls;
   if (calls->sum_count == 0)
@@ -413,7 +415,7 @@ static void put_calls(struct memory_report *report) {
 static void put_slow_calls(struct memory_report *report) {
   static const struct report_column columns[] = {
       {"call", REPORT_WORD},     {"time", REPORT_RIGHT},   {"calls", REPORT_RIGHT},
-      {"longest", REPORT_RIGHT}, {"errors", REPORT_RIGHT}, {"bytes", REPORT_RIGHT},
+      {"longest", REPORT_RIGHT}, {"errors", REPORT_SPARE}, {"bytes", REPORT_SPARE},
       {"stack", REPORT_PATH},
   };
   const struct calls *calls = &report->summary->calls;

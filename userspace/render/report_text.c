@@ -82,7 +82,8 @@ static const char *tail_of(const char *text, size_t columns) {
 static void put_cell(struct page *page, const char *text, size_t columns, enum report_align align,
                      bool is_last) {
   size_t have = utf8_text_columns(text);
-  if (align == REPORT_RIGHT && have < columns)
+  bool is_right = align == REPORT_RIGHT || align == REPORT_SPARE;
+  if (is_right && have < columns)
     put_spaces(page, columns - have);
   if (have <= columns) {
     fputs(text, page->out);
@@ -96,7 +97,7 @@ static void put_cell(struct page *page, const char *text, size_t columns, enum r
     fputs("…", page->out);
     have = columns;
   }
-  if (align != REPORT_RIGHT && have < columns && !is_last)
+  if (!is_right && have < columns && !is_last)
     put_spaces(page, columns - have);
 }
 
@@ -293,6 +294,18 @@ static void shrink(struct layout *layout, const struct report_table *table, size
   }
 }
 
+/* Returns the columns that are used then. */
+static size_t drop_spare(struct layout *layout, const struct report_table *table, size_t used,
+                         size_t width) {
+  for (uint32_t i = table->column_count; i-- > 0 && used > width;) {
+    if (table->columns[i].align != REPORT_SPARE || !layout->columns[i])
+      continue;
+    used -= layout->columns[i] + GAP;
+    layout->columns[i] = 0;
+  }
+  return used;
+}
+
 static void lay_out(struct layout *layout, const struct page *page,
                     const struct report_table *table) {
   size_t used = MARGIN;
@@ -306,6 +319,7 @@ static void lay_out(struct layout *layout, const struct page *page,
     layout->columns[i] = natural_columns(table, i);
     used += layout->columns[i] ? layout->columns[i] + GAP : 0;
   }
+  used = drop_spare(layout, table, used, page->width + GAP);
   layout->path_is_below = has_path && used + LEAST_PATH > page->width;
   layout->path_indent = layout->path_is_below ? PATH_INDENT : used;
   if (!has_path)

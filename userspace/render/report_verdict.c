@@ -61,7 +61,7 @@ static void put_cpu(struct verdict *verdict) {
   uint64_t duration_ns = verdict->profile->duration_ns;
   uint64_t cpu_count;
   char time[UNITS_TEXT_BYTES];
-  if (duration_ns == 0)
+  if (duration_ns == 0 || total->on_cpu_ns == 0)
     return;
   struct buf buf = {0};
   double busy = (double)total->on_cpu_ns / (double)duration_ns;
