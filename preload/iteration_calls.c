@@ -2,14 +2,14 @@
 /* Counts the calls of a Python function exactly, and nothing at other calls, in the way that each
  * version offers:
  *
- *   3.8–3.10  a frame evaluation function (PEP 523) that passes on by a jump. No frame of its own,
- *             and in these versions nothing else changes by it. 1–2 ns at every Python call.
- *   3.11      the code object is replaced by a copy that first calls a built-in function. The
- * target can see one more constant in it, and cannot marshal or pickle it by value. 3.12 on
- * sys.monitoring's local events. The target sees a tool named ragprof.
+ *   3.8–3.10  A frame evaluation function (PEP 523) that passes on by a jump. It has no frame of
+ *             its own, and in these versions nothing else changes by it. 1–2 ns a Python call.
+ *   3.11      The code object is replaced by a copy that first calls a built-in function. The
+ *             target can see that constant, and cannot marshal or pickle the code by value.
+ *   3.12 on   Local events of sys.monitoring (PEP 669). The target can see a tool named ragprof.
  *
- * The iteration is counted when the function is called, from 3.12 on when its body starts, which
- * makes a difference for coroutines and generators that are never run. */
+ * From 3.11 on the call that counts takes one level of the target's recursion limit. A coroutine or
+ * generator is counted when its body starts, by 3.11 when it is called. */
 #include <string.h>
 
 #include "iteration.h"
