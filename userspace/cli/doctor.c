@@ -136,6 +136,8 @@ static void print_text(const struct checkup *checkup, const struct arguments *ar
     printf("attach works, %zu limited, see above\n", limited_count);
   else
     printf("attach works\n");
+  if (missing_count)
+    printf(checkup->run_works ? "run works, by the preloaded library alone\n" : "run would fail\n");
 }
 
 static void print_json(const struct checkup *checkup) {
@@ -144,6 +146,7 @@ static void print_json(const struct checkup *checkup) {
   json_open_object(&json);
   json_member_text(&json, "schema", "ragprof.doctor/1");
   json_member_bool(&json, "attach_works", attach_works(checkup));
+  json_member_bool(&json, "run_works", attach_works(checkup) || checkup->run_works);
   json_key(&json, "checks");
   json_open_array(&json);
   for (size_t i = 0; i < checkup->count; i++) {
@@ -169,6 +172,7 @@ static int examine(const struct arguments *arguments, pid_t pid) {
   }
   doctor_check_host(checkup);
   doctor_check_events(checkup);
+  doctor_check_shim(checkup);
   if (pid)
     doctor_check_target(checkup, pid);
   if (arguments_has(arguments, KEY_JSON))
@@ -197,7 +201,8 @@ const struct command command_doctor = {
     .summary = "show what this host, user and process allow",
     .description =
         "Looks at everything that a capture needs: the kernel, BPF, perf events, privileges, "
-        "containers, and with -p a process. Each line says ok, limited (a capture works, with less "
+        "containers, the library that run preloads, and with -p a process. Each line says ok, "
+        "limited (a capture works, with less "
         "in it), missing (it cannot work) or info, what was found, what follows from it, and the "
         "exact step that helps. What can be tried is tried, and undone.\n\n"
         "Run it as you would run attach, with sudo or without: what it says holds for that user. "

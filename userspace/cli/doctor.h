@@ -28,6 +28,7 @@ struct check {
 struct checkup {
   struct check checks[CHECKS_MAX];
   size_t count;
+  bool run_works; /* without the kernel's side, if need be */
 };
 
 /* Adds a finding; NULL texts are empty. The value is a format. Never NULL: past the end, the last
@@ -47,6 +48,7 @@ bool doctor_has_capability(unsigned number);
 
 void doctor_check_host(struct checkup *checkup);   /* kernel, limits, environment */
 void doctor_check_events(struct checkup *checkup); /* tries BPF and perf events for real */
+void doctor_check_shim(struct checkup *checkup);   /* the library, and where it counts */
 void doctor_check_target(struct checkup *checkup, pid_t pid);
 /* What an executable file allows: symbols, unwind tables, interpreter. `fd` stays the caller's. */
 void doctor_check_executable(struct checkup *checkup, int fd, const char *path);
