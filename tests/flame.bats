@@ -11,7 +11,7 @@ setup_file() {
   cd "$BATS_TEST_DIRNAME/.." || return 1
   export BUILD=${RAGPROF_BUILD:-$PWD/build}
   export RAGPROF=$BUILD/ragprof
-  export TRACE=$BATS_FILE_TMPDIR/t.ragprof
+  export TRACE=$BATS_FILE_TMPDIR/t.ragprof HEAP_TRACE=$BATS_FILE_TMPDIR/heap.ragprof
   export RAGPROF_BROWSER_MODULES=$BUILD/browser/node_modules
   export NO_BROWSER=
   [ -x "$BUILD/workloads/make_trace" ] || return 0
@@ -19,6 +19,8 @@ setup_file() {
   for format in html svg; do
     "$RAGPROF" flame -q -f "$format" -o "$BATS_FILE_TMPDIR/t.$format" "$TRACE"
   done
+  "$BUILD/workloads/make_trace" "$HEAP_TRACE" --samples 10000 --threads 4 --heap 170
+  "$RAGPROF" flame -q -o "$BATS_FILE_TMPDIR/t.memory.html" "$HEAP_TRACE"
   prepare_browser
 }
 
@@ -65,7 +67,7 @@ browser() {
 
 folded() { "$RAGPROF" flame -q -f folded -o - --kind "$1" "$TRACE"; }
 
-sum() { awk '{ sum += $NF } END { printf "%d\n", sum }'; }
+sum() { awk '{ sum += $NF } END { printf "%.0f\n", sum }'; }
 
 @test "folded: one stack a line, sorted, a count at the end" {
   folded wall >"$BATS_TEST_TMPDIR/out"
@@ -120,6 +122,41 @@ sum() { awk '{ sum += $NF } END { printf "%d\n", sum }'; }
   fi
 }
 
+# What follows for 170 steps from tests/unit/synthetic_heap.h; most is live after step 169.
+@test "folded: bytes that were allocated, are live, were at the peak" {
+  folded_bytes() { "$RAGPROF" flame -q -f folded -o - --kind "$1" "$HEAP_TRACE"; }
+  [ "$(folded_bytes live | sum)" = $((170 * 51200 + 30 * 409600 + 48 * 1048576)) ]
+  [ "$(folded_bytes peak | sum)" = $((169 * 51200 + 30 * 409600 + 48 * 1048576 + 9 * 524288)) ]
+  [ "$(folded_bytes alloc | sum)" = $((170 * (51200 + 65 * 1048576 + 524288 + 2048) + 30 * 409600 + 48 * 1048576)) ]
+  folded_bytes alloc | grep -q ';load_model (embedding.py:70);PyDataMem_UserNEW 50331648$'
+  # mappings are what allocators take from the kernel: not once more
+  run ! grep -q 'load_model (embedding.py:70) [0-9]' <(folded_bytes alloc)
+}
+
+@test "folded: leaks in bytes per iteration, within 5 %" {
+  "$RAGPROF" flame -q -f folded -o - --kind leak "$HEAP_TRACE" >"$BATS_TEST_TMPDIR/out"
+  [ "$(wc -l <"$BATS_TEST_TMPDIR/out")" = 2 ]
+  remember=$(grep -F 'SessionStore.remember' "$BATS_TEST_TMPDIR/out" | sum)
+  add=$(grep -F 'faiss::IndexFlat::add' "$BATS_TEST_TMPDIR/out" | sum)
+  [ "$remember" -ge 3891 ] && [ "$remember" -le 4301 ]
+  [ "$add" -ge 973 ] && [ "$add" -le 1075 ]
+}
+
+@test "memory cannot be drawn of a trace without allocations" {
+  for format in folded svg html; do
+    run "$RAGPROF" flame -f "$format" --kind live -o "$BATS_TEST_TMPDIR/none" "$TRACE"
+    [ "$status" -eq 1 ]
+    [[ $output == *"holds no allocations"* ]]
+    [ ! -e "$BATS_TEST_TMPDIR/none" ]
+  done
+}
+
+@test "svg: bytes in titles and heading" {
+  "$RAGPROF" flame -q -f svg --kind leak -o "$BATS_TEST_TMPDIR/t.svg" "$HEAP_TRACE"
+  grep -q 'memory leaked, 5.00 KiB per iteration' "$BATS_TEST_TMPDIR/t.svg"
+  grep -A1 -F '<title>SessionStore.remember' "$BATS_TEST_TMPDIR/t.svg" | grep -q '^4.00 KiB per iteration, 80.0 %'
+}
+
 @test "page: sums of a hand-made profile with recursion" {
   command -v node >/dev/null || skip "node is not installed"
   node tests/browser/model.mjs
@@ -148,3 +185,15 @@ sum() { awk '{ sum += $NF } END { printf "%d\n", sum }'; }
 @test "page: interpreter frames can be hidden" { browser page hide_interpreter html; }
 @test "page: lines of a Python function" { browser page lines_of_python html; }
 @test "page: a phone's width" { browser page phone html; }
+
+memory() { TRACE=$HEAP_TRACE browser memory "$1" memory.html; }
+
+@test "page: totals of memory" { memory totals; }
+@test "page: leaks and holders at a glance" { memory answers; }
+@test "page: the header leads to the leaks" { memory leak_chip; }
+@test "page: memory of a range of time" { memory brush; }
+@test "page: who wanted the memory" { memory table; }
+@test "page: a tooltip in bytes" { memory tooltip; }
+@test "page: a key for the next kind" { memory keyboard; }
+@test "page: memory on the timeline" { memory timeline; }
+@test "page: memory at a phone's width" { memory phone; }

@@ -13,7 +13,13 @@ setup_file() {
   [ -x "$build/workloads/make_trace" ] || skip "make_trace is not built (make test builds it)"
   "$build/workloads/make_trace" "$trace" --samples 10000 --threads 4
   "$ragprof" report --format json "$trace" >"$json"
+  export heap_trace=$BATS_FILE_TMPDIR/heap.ragprof heap_json=$BATS_FILE_TMPDIR/heap.json
+  "$build/workloads/make_trace" "$heap_trace" --samples 1000 --heap 170
+  "$ragprof" report --format json "$heap_trace" >"$heap_json"
 }
+
+# The figures of memory follow from tests/unit/synthetic_heap.h with 170 steps of ten iterations.
+check_heap() { json=$heap_json check "$1"; }
 
 # check EXPRESSION: true of the JSON report
 check() {
@@ -86,6 +92,72 @@ share() {
   check '.processes == [.processes[] | select(.threads == 4)] and .processes[0].pid == 4242'
 }
 
+@test "without allocations the members are there and empty" {
+  check '.heap == null and .memory.processes == [] and .iterations == null and .calls == [] and .slow_calls == []'
+}
+
+@test "heap: totals of what the program asked for" {
+  check_heap '.heap | .allocations == 170 * (10 + 10 + 40 + 8 + 20000 + 32) + 30 * 1000 + 3'
+  check_heap '.heap | .bytes_allocated == 170 * (51200 + 65 * 1048576 + 524288 + 2048) + 30 * 409600 + 48 * 1048576'
+  check_heap '.heap | .live_bytes == 170 * 51200 + 30 * 409600 + 48 * 1048576 and .live_bytes == .bytes_allocated - .bytes_freed'
+  check_heap '.heap | .live_blocks == 170 * 20 + 30 * 1000 + 3 and .live_blocks == .allocations - .frees'
+  # the saw-tooth of rerank() is highest after 169 steps of 200 ms
+  check_heap '.heap | .peak_bytes == 169 * 51200 + 30 * 409600 + 48 * 1048576 + 9 * 524288 and .peak_ms == 33800'
+  check_heap '.heap | .is_sampled and (.is_foreign_allocator | not)'
+  check_heap '[.heap.by_kind[] | {key: .kind, value: [.is_sampled, .interval_bytes, .live_bytes]}] | from_entries ==
+    {malloc: [false, 0, 59035648], python: [true, 524288, 12288000], mmap: [false, 0, 268435456]}'
+}
+
+@test "heap: the two leaks stand first, the larger one before the other" {
+  check_heap '.heap.leaks == 2 and ([.heap.sites[] | select(.verdict == "leak")] | length) == 2'
+  check_heap '.heap.sites[0] | .site == "SessionStore.remember (session.py:31)" and .stack[-1] == "PyObject_Malloc"'
+  check_heap '.heap.sites[0] | .slope_bytes_per_iteration / 4096 - 1 | fabs < 0.05'
+  check_heap '.heap.sites[0] | .slope_bytes_per_s / (40960 / 0.2) - 1 | fabs < 0.05'
+  check_heap '.heap.sites[0] | .ci95[0] <= 4096.5 and .ci95[1] >= 4095.5 and .ci95 == .ci95_bytes_per_iteration'
+  check_heap '.heap.sites[0] | .live_bytes == 170 * 40960 and .frees == 0 and .allocations == 1700 and .kind == "malloc"'
+  check_heap '.heap.sites[1] | .site == "faiss::IndexFlat::add (IndexFlat.cpp:25)" and (.slope_bytes_per_iteration / 1024 - 1 | fabs < 0.05)'
+  check_heap '[.verdict[] | select(.label == "Leak" and .is_warning).text] | length == 2 and (.[0] | contains("SessionStore.remember"))'
+}
+
+@test "heap: what is no leak, and what is not judged" {
+  check_heap 'all(.heap.sites[2:][]; .verdict != "leak")'
+  check_heap '.heap.sites[] | select(.kind == "mmap") | .verdict == null and .slope_bytes_per_s == null and .live_bytes == 268435456'
+  check_heap '([.heap.sites[].bytes_allocated] | add) == .heap.bytes_allocated + 268435456'
+  check_heap '.row_counts.heap_sites == (.heap.sites | length)'
+}
+
+@test "memory: the process, its growth and its limit" {
+  check_heap '.iterations == 1700 and (.memory.processes | length) == 1'
+  check_heap '.memory.processes[0] | .pid == 4242 and .rss_bytes == 180 * 1048576 + 170 * 51200 + 30 * 409600 + 48 * 1048576'
+  check_heap '.memory.processes[0] | .last.cgroup_limit_bytes == 2147483648 and .last.iterations == 1700 and .limit_bytes == 2147483648'
+  # 256,000 bytes a second
+  check_heap '.memory.processes[0] | .growth_bytes_per_s / 256000 - 1 | fabs < 0.1'
+  check_heap '.memory.processes[0] | .seconds_to_limit | . > 5000 and . < 10000'
+  check_heap '.memory.processes[0].series | length == 120 and (.[-1] | .ms == 34000 and .iterations == 1700)'
+}
+
+@test "calls: sums, percentiles, slow ones by stack" {
+  check_heap '[.calls[].name] == ["connect", "read"] and .calls[0].errors == 5'
+  check_heap '.calls[1] | .count == 1000 and .bytes == 4096000 and .total_ms == 41 and .max_ms == 2.3'
+  # 980 of 1,024 ns and more, 20 of 1.97 ms and more, each bucket an eighth wide
+  check_heap '.calls[1] | .p50_ms > 0.001024 and .p50_ms < 0.001152 and .p99_ms > 1.966 and .p99_ms < 2.1'
+  check_heap '.slow_calls | length == 1 and (.[0] | .count == 20 and .bytes == 81920 and .total_ms == 41.9 and .max_start_ms == 2000)'
+  check_heap '.slow_calls[0].stack[-1] == "Cache.get (cache.py:33)"'
+}
+
+@test "text and markdown: leaks, memory, calls" {
+  run bash -c '"$ragprof" report "$heap_trace" | tr -s " \n" " "' # lines are broken anywhere
+  [[ $output == *"Leak "*"KiB per iteration"*"at SessionStore.remember"* ]]
+  [[ $output == *"≈68.0 MiB live at the end, at most ≈72.5 MiB at 33.8 s"* ]]
+  [[ $output == *"limit of 2.00 GiB (cgroup) is reached in"* ]]
+  [[ $output == *"every malloc, python sampled every 512 KiB, every mmap"* ]]
+  "$ragprof" report -f markdown "$heap_trace" >"$BATS_TEST_TMPDIR/heap.md"
+  grep -q '^| leak | .* `.*SessionStore.remember (session.py:31)` |$' "$BATS_TEST_TMPDIR/heap.md"
+  for title in 'Memory by stack' 'Memory by process' Calls 'Slow calls by stack'; do
+    grep -q "^## $title$" "$BATS_TEST_TMPDIR/heap.md"
+  done
+}
+
 @test "--top limits rows and says so" {
   "$ragprof" report --format json --top 2 "$trace" >"$BATS_TEST_TMPDIR/two.json"
   json=$BATS_TEST_TMPDIR/two.json
@@ -106,7 +178,7 @@ share() {
 
 @test "text fits 80 columns" {
   command -v python3 >/dev/null || skip "python3 is not installed"
-  COLUMNS=80 "$ragprof" report "$trace" | python3 -c '
+  COLUMNS=80 "$ragprof" report "$heap_trace" | python3 -c '
 import sys, unicodedata
 wide = lambda c: 0 if unicodedata.combining(c) else 2 if unicodedata.east_asian_width(c) in "WF" else 1
 longest = max(sum(map(wide, line.rstrip("\n"))) for line in sys.stdin)

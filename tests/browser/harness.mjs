@@ -86,6 +86,12 @@ export function parseTime(text) {
   return Number(number) * { µs: 1, ms: 1e3, s: 1e6, min: 6e7, h: 3.6e9 }[unit];
 }
 
+// "12.3 MiB" and the like to bytes
+export function parseBytes(text) {
+  const [, number, unit] = /([\d.]+)\s*([KMGT]i)?B\b/.exec(text) || check(false, `no size in "${text}"`);
+  return Number(number) * 1024 ** ['', 'Ki', 'Mi', 'Gi', 'Ti'].indexOf(unit || '');
+}
+
 export function parsePct(text) {
   const found = /([\d.]+)\s*%/.exec(text);
   check(found, `no percentage in "${text}"`);
