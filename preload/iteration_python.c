@@ -2,7 +2,8 @@
 /* Finds the function whose calls are iterations, in module code that is about to run: by then none
  * of its functions exist, so each of them, methods and closures too, can be counted from its first
  * call. How calls are counted is iteration_calls.c's. Not found: functions that were built from a
- * pickled code object, and those of a .pyc file given to the interpreter as its program. */
+ * pickled code object, those of a .pyc file given to the interpreter as its program, and those of
+ * an interpreter that was shut down and begun again. */
 #include "iteration.h"
 
 #include <string.h>

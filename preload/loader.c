@@ -37,6 +37,8 @@ static void loaded(void) {
     return;
   shim_modules_changed(false);
   shim_python_find();
+  shim_python_alloc_start();
+  shim_iteration_start();
   shim_leave(thread);
 }
 

@@ -143,7 +143,7 @@ os._exit(0)'
   done
 }
 
-@test "sub-interpreters and an interpreter loaded late are counted" {
+@test "sub-interpreters are counted" {
   local python
   for python in $(pythons | grep -E '3\.(12|13)'); do
     shimmed "alloc=every python=every calls=0"
@@ -160,4 +160,21 @@ interpreters.destroy(inner)'
     [ "$(regions .total.python.allocations)" -gt 30000 ]
     [ "$(regions '.total.python | .allocations - .frees')" -lt 20000 ]
   done
+}
+
+# Iterations are counted the first time only: shutting down takes the audit hook out.
+@test "an interpreter that is loaded late, and begun twice, is counted" {
+  local libpython found=
+  for libpython in "${PYENV_ROOT:-$HOME/.pyenv}"/versions/3.*/lib/libpython3.?*.so.1.0; do
+    [[ $libpython =~ /3\.([89]|1[0-9])\. ]] || continue
+    found=yes
+    shimmed "alloc=every python=every calls=0 iteration=py:step"
+    PYTHONHOME=${libpython%/lib/*} "${shim[@]}" "$workloads/python_late" "$libpython" '
+def step(): return [[] for i in range(10000)]
+keep = [step() for i in range(5)]'
+    [ "$(regions .total.python.allocations)" -gt 100000 ]
+    [ "$(regions '.total.python | .allocations - .frees')" -lt 50000 ]
+    equal 5 "$(regions '[.processes[].iterations] | add')" "$libpython: iterations"
+  done
+  [ -n "$found" ] || skip "no shared libpython"
 }
