@@ -193,8 +193,8 @@
   X(OWN, WAIT_CHILD, int, waitid, (idtype_t type, id_t id, siginfo_t *info, int flags),                        \
     (type, id, info, flags))
 
-/* Not timed: they are hooked so that the signal of the CPU timers stays out of sight, and so that
- * threads and children have timers from their start. */
+/* Not timed: they are hooked so that the signal of the CPU timers stays out of sight, so that
+ * threads and children have timers from their start, and so that a sandbox is noticed. */
 #define CALLS_SIGNAL_HOOKS(X)                                                                                  \
   X(OWN, NONE, int, sigaction, (int number, const struct sigaction *action, struct sigaction *old),            \
     (number, action, old))                                                                                     \
@@ -220,7 +220,9 @@
   X(OWN, NONE, int, pthread_create,                                                                            \
     (pthread_t *thread, const pthread_attr_t *attributes, void *(*routine)(void *), void *argument),           \
     (thread, attributes, routine, argument))                                                                   \
-  X(OWN, NONE, pid_t, fork, (void), ())
+  X(OWN, NONE, pid_t, fork, (void), ())                                                                        \
+  X(OWN, NONE, int, prctl, (int option, ...), )                                                                \
+  X(OWN, NONE, long, syscall, (long number, ...), )
 /* clang-format on */
 
 /* As sys/socket.h declares these parameters: unions of pointers, for C. */
