@@ -2,7 +2,6 @@
 /* Counts blocks at their sites, exactly or by samples, and notes the live ones. Knows no allocator:
  * hooks tell it what was handed out and what comes back. */
 #include "alloc.h"
-#include "hooks.h"
 #include "live.h"
 #include "sample.h"
 

@@ -6,6 +6,7 @@
 #include "shim.h"
 #include "sys.h"
 
+bool shim_sealed;
 static uint64_t held_bytes;
 
 static void held(int64_t bytes) {

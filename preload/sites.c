@@ -2,26 +2,34 @@
 /* Finds the site of a stack, or makes it. Lock-free: a site is filled before it is linked into its
  * chain, and stays there. */
 #include <string.h>
+#include <sys/mman.h>
 
 #include "shim.h"
+#include "sys.h"
 
 #define BUCKETS (64u * 1024)
 
-/* The chains: sites by number, 0 ends one (site 0 is in none). Wiped by a fork, as the sites are
- * then of another file. */
+/* The chains: sites by number, 0 ends one (site 0 is in none). */
 struct chains {
   uint32_t first[BUCKETS];
   uint32_t next[REGION_SITES_MAX];
 };
 
 static struct chains *chains;
+static uint32_t chains_serial; /* of the region whose sites they link */
 
 static struct chains *get_chains(void) {
   struct chains *known = __atomic_load_n(&chains, __ATOMIC_ACQUIRE);
-  if (SHIM_LIKELY(known != NULL))
+  if (SHIM_LIKELY(known && chains_serial == shim_region_serial))
     return known;
+  if (known) { /* a fork's child, with the one thread it begins with */
+    shim_syscall(SYS_madvise, known, sizeof(*known), MADV_DONTNEED);
+    chains_serial = shim_region_serial;
+    return known;
+  }
 
-  struct chains *made = shim_map_wiped(sizeof(*made));
+  struct chains *made = shim_map(sizeof(*made));
+  chains_serial = shim_region_serial;
   if (made && !__atomic_compare_exchange_n(&chains, &known, made, false, __ATOMIC_RELEASE,
                                            __ATOMIC_ACQUIRE)) {
     shim_unmap(made, sizeof(*made));
