@@ -10,6 +10,7 @@
 #include "analysis/heap.h"
 #include "analysis/leak.h"
 #include "analysis/memory.h"
+#include "trace/format.h"
 
 #define ENTRIES_MAX 400000 /* of all sites; more are put in larger buckets */
 
@@ -108,18 +109,14 @@ static uint32_t bucket_of(const struct buckets *buckets, uint64_t time_ns) {
   return last < buckets->count ? (uint32_t)last : buckets->count - 1;
 }
 
-static uint64_t zigzag(int64_t value) {
-  return (uint64_t)value << 1 ^ (uint64_t)(value >> 63);
-}
-
 static void put_entry(struct buf *buf, const struct profile_heap_point *point,
                       const struct profile_heap_point *before) {
   uint64_t allocations = point->allocations - before->allocations;
   uint64_t bytes = point->allocated_bytes - before->allocated_bytes;
   buf_put_varint(buf, allocations);
   buf_put_varint(buf, bytes);
-  buf_put_varint(buf, zigzag((int64_t)(allocations - (point->frees - before->frees))));
-  buf_put_varint(buf, zigzag((int64_t)(bytes - (point->freed_bytes - before->freed_bytes))));
+  buf_put_varint(buf, format_zigzag((int64_t)(allocations - (point->frees - before->frees))));
+  buf_put_varint(buf, format_zigzag((int64_t)(bytes - (point->freed_bytes - before->freed_bytes))));
 }
 
 /* The last point of each bucket. Returns the number; writes nothing when `buf` is NULL. */
@@ -185,7 +182,7 @@ static uint32_t put_values(struct buf *buf, const struct profile *profile,
     if (!buf)
       continue;
     buf_put_varint(buf, bucket - last);
-    buf_put_varint(buf, zigzag((int64_t)(point->values[metric] - before)));
+    buf_put_varint(buf, format_zigzag((int64_t)(point->values[metric] - before)));
     last = bucket;
     before = point->values[metric];
   }
