@@ -172,6 +172,7 @@ bool shim_region_start(void) {
     return false;
 
   memset(steps_made, 0, sizeof(steps_made));
+  shim_sites_start();
   shim_region = region;
   shim_region_serial++;
   size_t fixed =
@@ -214,8 +215,7 @@ void shim_region_event(const struct region_event *event) {
 
   if (!shim_region_room(slot, sizeof(*slot)))
     return;
-  __atomic_store_n(&slot->sequence, 0, __ATOMIC_RELAXED);
-  __atomic_thread_fence(__ATOMIC_RELEASE);
+  __atomic_exchange_n(&slot->sequence, 0, __ATOMIC_ACQUIRE); /* before the fields */
   filled.sequence = 0;
   *slot = filled;
   __atomic_store_n(&slot->sequence, number + 1, __ATOMIC_RELEASE);

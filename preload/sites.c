@@ -4,8 +4,8 @@
 #include <string.h>
 #include <sys/mman.h>
 
-#include "shim.h"
 #include "sys.h"
+#include "thread.h"
 
 #define BUCKETS (64u * 1024)
 
@@ -16,26 +16,24 @@ struct chains {
 };
 
 static struct chains *chains;
-static uint32_t chains_serial; /* of the region whose sites they link */
 
 static struct chains *get_chains(void) {
   struct chains *known = __atomic_load_n(&chains, __ATOMIC_ACQUIRE);
-  if (SHIM_LIKELY(known && chains_serial == shim_region_serial))
+  if (SHIM_LIKELY(known != NULL))
     return known;
-  if (known) { /* a fork's child, with the one thread it begins with */
-    shim_syscall(SYS_madvise, known, sizeof(*known), MADV_DONTNEED);
-    chains_serial = shim_region_serial;
-    return known;
-  }
 
   struct chains *made = shim_map(sizeof(*made));
-  chains_serial = shim_region_serial;
   if (made && !__atomic_compare_exchange_n(&chains, &known, made, false, __ATOMIC_RELEASE,
                                            __ATOMIC_ACQUIRE)) {
     shim_unmap(made, sizeof(*made));
     return known;
   }
   return made;
+}
+
+void shim_sites_start(void) {
+  if (chains)
+    shim_syscall(SYS_madvise, chains, sizeof(*chains), MADV_DONTNEED);
 }
 
 /* Takes `count` more of a table that has `room`; its first, or UINT32_MAX. */

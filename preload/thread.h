@@ -18,6 +18,8 @@ bool shim_start(void);
 bool shim_region_start(void);
 /* region.c: the same in a fork's child, which gives up its parent's. */
 bool shim_region_forked(void);
+/* sites.c: a new region has no sites yet. */
+void shim_sites_start(void);
 /* The parts of shim.h that are set up at start and after a fork. */
 void shim_parts_start(void);
 
