@@ -25,6 +25,13 @@ static const struct profile_heap_point *last_point(const struct profile *profile
   return &profile->heap_points[site->point_first + site->point_count - 1];
 }
 
+/* When the blocks of a site were gone with their process; what it did last may be known later. */
+static uint64_t end_of(const struct profile *profile, const struct profile_heap_site *site) {
+  uint64_t end_ns = profile->processes[site->process].end_ns;
+  uint64_t last_ns = last_point(profile, site)->time_ns;
+  return end_ns > last_ns ? end_ns : last_ns;
+}
+
 static uint64_t live_of(const struct profile_heap_point *point) {
   return point->allocated_bytes - point->freed_bytes;
 }
@@ -100,9 +107,8 @@ static void add_points(struct timeline *timeline, const struct profile *profile,
     if (timeline->last_ns[part] < points[i].time_ns)
       timeline->last_ns[part] = points[i].time_ns;
   }
-  uint64_t end_ns = profile->processes[site->process].end_ns;
-  uint64_t after = end_ns / timeline->part_ns + 1;
-  if (after < PEAK_PARTS && end_ns >= points[site->point_count - 1].time_ns)
+  uint64_t after = end_of(profile, site) / timeline->part_ns + 1;
+  if (after < PEAK_PARTS)
     timeline->changes[site->kind][after] -= live;
 }
 
@@ -240,8 +246,8 @@ static size_t put_changes(struct heap_step *steps, const struct profile *profile
                            .allocations = points[i].allocations - last.allocations};
     last = points[i];
   }
-  uint64_t end_ns = profile->processes[site->process].end_ns;
-  if (end_ns < last_end_ns && end_ns >= last.time_ns)
+  uint64_t end_ns = end_of(profile, site);
+  if (end_ns < last_end_ns)
     steps[count++] = (struct heap_step){.time_ns = end_ns,
                                         .live_bytes = (int64_t)(0 - live_of(&last)),
                                         .live_blocks = (int64_t)(last.frees - last.allocations)};
@@ -272,7 +278,7 @@ int heap_series(const struct profile *profile, const struct heap *heap,
   size_t most = 0;
   for (uint32_t i = 0; i < stack->site_count; i++) {
     const struct profile_heap_site *site = &profile->heap_sites[sites[i]];
-    uint64_t end_ns = profile->processes[site->process].end_ns;
+    uint64_t end_ns = end_of(profile, site);
     last_end_ns = last_end_ns < end_ns ? end_ns : last_end_ns;
     most += site->point_count + 1;
   }

@@ -65,35 +65,26 @@ static uint64_t last_change_ns(const struct profile *profile) {
   return last_ns;
 }
 
-static bool has_resident(const struct profile *profile) {
-  for (size_t i = 0; i < profile->memory_point_count; i++)
-    if (profile->memory_points[i].present >> MEMORY_RSS & 1)
-      return true;
-  return false;
-}
-
 /* Fills `ticks` with the times of the memory points up to `end_ns`, each once, and the iterations
- * up to then; their number. `by_process` is zero for every process. Points of processes that have
- * ended (no resident set) are left out: what a program frees at its exit says nothing of leaks. */
+ * up to then; their number. `total`: the iterations of all points. `by_process` is zero for every
+ * process. The last point of a process that has ended is left out: what a program frees at its exit
+ * says nothing of leaks. */
 static size_t put_ticks(struct tick *ticks, const struct profile *profile, uint64_t end_ns,
-                        uint64_t *by_process) {
+                        uint64_t *by_process, double *total) {
   size_t count = 0;
-  double iterations = 0;
-  bool needs_resident = has_resident(profile);
+  *total = 0;
   for (size_t i = 0; i < profile->memory_point_count; i++) {
     const struct profile_memory_point *point = &profile->memory_points[i];
-    if (point->time_ns > end_ns)
-      break;
-    if (needs_resident && !(point->present >> MEMORY_RSS & 1))
-      continue;
     if (point->present >> MEMORY_ITERATIONS & 1) {
       uint64_t *last = &by_process[point->process];
       uint64_t now = point->values[MEMORY_ITERATIONS];
-      iterations += now > *last ? (double)(now - *last) : 0;
+      *total += now > *last ? (double)(now - *last) : 0;
       *last = now;
     }
+    if (point->time_ns > end_ns || point->time_ns >= profile->processes[point->process].end_ns)
+      continue;
     count -= count && ticks[count - 1].time_ns == point->time_ns;
-    ticks[count++] = (struct tick){point->time_ns, iterations};
+    ticks[count++] = (struct tick){point->time_ns, *total};
   }
   return count;
 }
@@ -123,7 +114,8 @@ static int build_ticks(struct analysis *analysis) {
     free(by_process);
     return out_of_memory();
   }
-  size_t count = put_ticks(analysis->ticks, profile, end_ns, by_process);
+  double total;
+  size_t count = put_ticks(analysis->ticks, profile, end_ns, by_process, &total);
   count = thin_ticks(analysis->ticks, count);
   analysis->tick_count = count ? count : put_even_ticks(analysis->ticks, end_ns);
   free(by_process);
@@ -131,7 +123,7 @@ static int build_ticks(struct analysis *analysis) {
   for (size_t i = 1; i < count; i++)
     distinct += analysis->ticks[i].iterations > analysis->ticks[i - 1].iterations;
   analysis->axis = distinct >= ITERATIONS_MIN ? AXIS_ITERATIONS : AXIS_SECONDS;
-  analysis->report->iterations = count ? (uint64_t)analysis->ticks[count - 1].iterations : 0;
+  analysis->report->iterations = (uint64_t)total;
   analysis->report->has_iterations = analysis->report->iterations > 0;
   analysis->moments = calloc(analysis->tick_count, sizeof(*analysis->moments));
   return analysis->moments ? 0 : out_of_memory();
