@@ -8,53 +8,34 @@
 #include "unwind.h"
 #include "unwind/ehframe_internal.h"
 
-/* ---- the table ----
- *
- * A word per pc, so that a read is whole without a lock:
- *
- *   1 | pc >> 16 (31 bits) | cfa (16) | rbp (8) | type (8)
- *
- * The other 16 bits of the pc, mixed with the upper ones, are the word's place. */
-#define TABLE_WORDS 65536u
-#define TAG_BIT (1ull << 63)
-
-static uint64_t *table;
-static uint32_t table_serial; /* of the region that the objects of these pcs are published in */
+uint64_t *shim_rows;
+uint32_t shim_rows_serial;
 uint32_t shim_rows_epoch = 1;
-
-static inline uint64_t tag_of(uint64_t pc) {
-  return TAG_BIT | (pc >> 16) << 32;
-}
-
-static inline uint32_t place_of(uint64_t pc) {
-  uint32_t upper = (uint32_t)(pc >> 16);
-  return (uint32_t)(pc ^ (upper * 0x9e3779b1u >> 16)) & (TABLE_WORDS - 1);
-}
 
 /* NULL when there is no memory for it. */
 static uint64_t *get_table(void) {
-  uint64_t *known = __atomic_load_n(&table, __ATOMIC_ACQUIRE), *fresh;
+  uint64_t *known = __atomic_load_n(&shim_rows, __ATOMIC_ACQUIRE), *fresh;
 
-  if (SHIM_LIKELY(known != NULL))
+  if (known)
     return known;
-  fresh = shim_map(TABLE_WORDS * sizeof(*fresh));
-  if (!fresh ||
-      __atomic_compare_exchange_n(&table, &known, fresh, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE))
+  fresh = shim_map(SHIM_ROWS * sizeof(*fresh));
+  if (!fresh || __atomic_compare_exchange_n(&shim_rows, &known, fresh, false, __ATOMIC_ACQ_REL,
+                                            __ATOMIC_ACQUIRE))
     return fresh;
-  shim_unmap(fresh, TABLE_WORDS * sizeof(*fresh));
+  shim_unmap(fresh, SHIM_ROWS * sizeof(*fresh));
   return known;
 }
 
 static void forget(void) {
-  if (table)
-    shim_syscall(SYS_madvise, table, TABLE_WORDS * sizeof(*table), MADV_DONTNEED);
+  size_t bytes = SHIM_ROWS * sizeof(*shim_rows);
+
+  if (shim_rows && shim_syscall(SYS_madvise, shim_rows, bytes, MADV_DONTNEED) < 0)
+    memset(shim_rows, 0, bytes);
   __atomic_add_fetch(&shim_rows_epoch, 1, __ATOMIC_RELEASE);
 }
 
-void shim_rows_check(void) {
-  if (SHIM_LIKELY(table_serial == shim_region_serial))
-    return;
-  table_serial = shim_region_serial;
+void shim_rows_renew(void) {
+  shim_rows_serial = shim_region_serial;
   shim_objects_restart();
   forget();
 }
@@ -158,30 +139,16 @@ static struct unwind_row decode(const struct shim_object *object, uint64_t pc) {
   return run_fde(&wanted, &section, fde - header.eh_frame, object->start) ? wanted.row : none;
 }
 
-static bool find_row(uint64_t pc, uint64_t *words, struct unwind_row *row) {
+uint64_t shim_row_find(uint64_t pc) {
+  uint64_t *table = get_table();
   struct shim_object object;
 
   if (!shim_object_find(pc, &object))
-    return false;
-  *row = decode(&object, pc);
-  if (shim_object_publish(&object) && words)
-    __atomic_store_n(&words[place_of(pc)],
-                     tag_of(pc) | (uint64_t)row->cfa << 16 | (uint64_t)(uint8_t)row->rbp << 8 |
-                         row->type,
-                     __ATOMIC_RELAXED);
-  return true;
-}
-
-bool shim_row(uint64_t pc, struct unwind_row *row) {
-  uint64_t *words = get_table();
-
-  if (SHIM_LIKELY(words != NULL)) {
-    uint64_t word = __atomic_load_n(&words[place_of(pc)], __ATOMIC_RELAXED);
-    if (SHIM_LIKELY((word ^ tag_of(pc)) >> 32 == 0)) {
-      *row = (struct unwind_row){
-          .cfa = (uint16_t)(word >> 16), .rbp = (int8_t)(word >> 8), .type = (uint8_t)word};
-      return true;
-    }
-  }
-  return find_row(pc, words, row);
+    return 0;
+  struct unwind_row row = decode(&object, pc);
+  uint64_t word =
+      shim_row_tag(pc) | (uint64_t)row.cfa << 16 | (uint64_t)(uint8_t)row.rbp << 8 | row.type;
+  if (shim_object_publish(&object) && table)
+    __atomic_store_n(&table[shim_row_place(pc)], word, __ATOMIC_RELAXED);
+  return word;
 }

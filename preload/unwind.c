@@ -17,15 +17,36 @@
 
 extern void *__libc_stack_end; /* of the dynamic linker: where the main thread began */
 
-/* A frame: what its step needs, and where it found its caller. */
+/* A frame: what its step needs, and where it found the caller's rbp. The caller's return address
+ * lies below the caller's sp. */
 struct frame {
   uint64_t pc; /* to look up: a return address less one */
   uint64_t sp;
   uint64_t bp;
-  uint64_t ra_at; /* the caller's return address; 0: has to be stepped anew */
-  uint64_t bp_at; /* the caller's rbp; 0: it is this one */
-  uint64_t hash;  /* of the pcs from the root to here */
+  uint64_t sum;    /* see below */
+  int32_t rbp;     /* in words from the caller's sp, as in rows; ROW_RBP_SAME: it is this one */
+  bool is_special; /* has to be stepped anew: it lies on another stack, or has no plain rule */
 };
+
+/* Stacks are told apart by a sum over all frames of pc * FACTOR^i, i counted from the root, modulo
+ * 2^64. While a walk goes from the leaf it sums pc * FACTOR^-j, j counted from the leaf: scaled
+ * when the depth is known, that gives the sum at each of the frames, without a chain of products.
+ */
+#define FACTOR 0x9e3779b97f4a7c15ull
+#define FACTOR_INVERSE 0xf1de83e19937733dull
+_Static_assert(FACTOR *FACTOR_INVERSE == 1, "modulo 2^64");
+
+/* FACTOR^i, for each depth. Written by whoever comes first, with the same values by all. */
+static uint64_t powers[NATIVE_FRAMES_MAX + 1];
+
+static void find_powers(void) {
+  uint64_t power = 1;
+
+  if (SHIM_LIKELY(__atomic_load_n(&powers[NATIVE_FRAMES_MAX], __ATOMIC_ACQUIRE) != 0))
+    return;
+  for (uint32_t i = 0; i <= NATIVE_FRAMES_MAX; i++, power *= FACTOR)
+    __atomic_store_n(&powers[i], power, __ATOMIC_RELEASE);
+}
 
 struct shim_walk {
   uint64_t start_ns; /* the thread that it is of, among those that used this memory */
@@ -33,10 +54,10 @@ struct shim_walk {
   uint32_t count;
   uint32_t end;       /* enum walk_end of the last walk */
   uint32_t put_count; /* words[] of the stack still holds that many frames of the last walk */
+  bool is_rooted;     /* its first frame says that it is the first */
   uint64_t low;       /* the thread's own stack, as far as it is known to be there */
   uint64_t high;
   uint64_t hole;                          /* a page below that is not */
-  bool is_foreign;                        /* the walk began on another stack */
   uint64_t general[16];                   /* registers by DWARF number, of a frame that is_exact */
   struct frame frames[NATIVE_FRAMES_MAX]; /* of the last walk, from the root */
   struct frame fresh[NATIVE_FRAMES_MAX];  /* of this one, from the leaf */
@@ -50,6 +71,9 @@ struct stand {
   bool is_return; /* ip is a return address: the call lies before it */
   bool is_exact;  /* all registers are known */
 };
+
+/* What a walk does for each frame: its state stays in registers so. */
+#define INLINE static inline __attribute__((always_inline))
 
 /* ---- reading the stack ---- */
 
@@ -71,13 +95,10 @@ static bool is_whole(uint64_t from, uint64_t to, uint64_t *hole) {
 /* Finds the thread's own stack around sp: the main thread's by where it began, another thread's
  * below its thread control block, which glibc puts at the stack's upper end. Any other stack (of a
  * coroutine, of a signal handler) is foreign. */
-static void find_stack(struct shim_walk *walk, uint64_t sp) {
+static __attribute__((noinline)) void find_stack(struct shim_walk *walk, uint64_t sp) {
   uint64_t block = (uint64_t)__builtin_thread_pointer() & ~7ull;
   uint64_t main_end = (uint64_t)__libc_stack_end & ~7ull;
 
-  walk->is_foreign = false;
-  if (sp >= walk->low && sp < walk->high)
-    return;
   if (sp < main_end && main_end - sp <= MAIN_STACK_BYTES && (block < sp || block >= main_end)) {
     walk->low = main_end - MAIN_STACK_BYTES;
     walk->high = main_end;
@@ -87,31 +108,53 @@ static void find_stack(struct shim_walk *walk, uint64_t sp) {
   if (sp < block && low > walk->hole && is_whole(low, known, &walk->hole)) {
     walk->low = low;
     walk->high = block;
-    return;
   }
-  walk->is_foreign = true;
+}
+
+/* Whether a word is on the thread's own stack, which stays: it can be looked at without asking. */
+static inline bool is_own(const struct shim_walk *walk, uint64_t address) {
+  return address - walk->low < walk->high - walk->low;
 }
 
 static bool load(const struct shim_walk *walk, uint64_t address, uint64_t *value) {
-  bool is_own = address - walk->low < walk->high - walk->low;
-
-  if (address & 7 || (SHIM_UNLIKELY(!is_own) && !shim_is_readable(address)))
+  if (address & 7 || (SHIM_UNLIKELY(!is_own(walk, address)) && !shim_is_readable(address)))
     return false;
   *value = *(const uint64_t *)address;
   return true;
-}
-
-/* Whether a word can be looked at again without asking. */
-static bool is_lasting(const struct shim_walk *walk, uint64_t address) {
-  return address - walk->low < walk->high - walk->low;
 }
 
 /* ---- steps ----
  *
  * Each returns WALK_NONE after a step to the caller, else why there was none. */
 
-static enum walk_end leave(const struct shim_walk *walk, struct stand *at, struct frame *frame,
-                           struct row_slots slots, uint64_t cfa, bool is_plain) {
+/* By a rule that most frames have: the CFA from rsp or rbp, rbp saved by it or not at all, and all
+ * of it on the thread's own stack. Returns whether it is one. */
+INLINE bool step_plainly(const struct shim_walk *walk, struct stand *at, struct frame *frame,
+                         uint64_t row) {
+  uint8_t type = shim_row_type(row);
+  int8_t rbp = shim_row_rbp(row);
+  uint64_t cfa = (type == ROW_RBP ? at->bp : at->sp) + 8ull * shim_row_cfa(row);
+  uint64_t slot = cfa + 8 * (int64_t)rbp;
+
+  if (SHIM_UNLIKELY((type != ROW_RSP && type != ROW_RBP) || rbp == ROW_RBP_AT_RBP ||
+                    !row_cfa_plausible(cfa, at->sp) || !is_own(walk, cfa - 8)))
+    return false;
+  if (rbp != ROW_RBP_SAME) {
+    if (SHIM_UNLIKELY(!is_own(walk, slot)))
+      return false;
+    at->bp = *(const uint64_t *)slot;
+  }
+  at->ip = *(const uint64_t *)(cfa - 8);
+  at->sp = cfa;
+  at->is_return = true;
+  at->is_exact = false;
+  frame->rbp = rbp;
+  frame->is_special = false;
+  return true;
+}
+
+static enum walk_end leave(const struct shim_walk *walk, struct stand *at, struct row_slots slots,
+                           uint64_t cfa) {
   uint64_t ra, bp = at->bp;
 
   if (!load(walk, slots.ra_address, &ra))
@@ -120,24 +163,17 @@ static enum walk_end leave(const struct shim_walk *walk, struct stand *at, struc
     if (slots.bp_address != at->bp)
       return WALK_BAD_READ;
     bp = at->bp; /* GCC's rule for realigned frames: rbp was popped already, and is the caller's */
-    is_plain = false;
-  }
-  if (is_plain && is_lasting(walk, slots.ra_address) &&
-      (!slots.bp_address || is_lasting(walk, slots.bp_address))) {
-    frame->ra_at = slots.ra_address;
-    frame->bp_at = slots.bp_address;
   }
   *at = (struct stand){.ip = ra, .sp = cfa, .bp = bp, .is_return = true};
   return WALK_NONE;
 }
 
 /* Without CFI: code that keeps frame pointers. */
-static enum walk_end chain(const struct shim_walk *walk, struct stand *at, struct frame *frame,
-                           enum walk_end why) {
+static enum walk_end chain(const struct shim_walk *walk, struct stand *at, enum walk_end why) {
   uint64_t bp = at->bp;
 
   if (bp < at->sp || bp > SHIM_ADDRESS_MAX ||
-      leave(walk, at, frame, row_chain_slots(bp), bp + 16, true) != WALK_NONE)
+      leave(walk, at, row_chain_slots(bp), bp + 16) != WALK_NONE)
     return why;
   return at->ip ? WALK_NONE : why;
 }
@@ -161,7 +197,8 @@ static enum walk_end interrupted(struct shim_walk *walk, struct stand *at, uint6
       .bp = words[(CONTEXT_BP - CONTEXT_REGISTERS) / 8],
       .is_exact = true,
   };
-  find_stack(walk, at->sp);
+  if (!is_own(walk, at->sp))
+    find_stack(walk, at->sp);
   return WALK_NONE;
 }
 
@@ -172,17 +209,15 @@ static bool is_after_syscall(uint64_t ip) {
   return code[-2] == 0x0f && code[-1] == 0x05;
 }
 
-static enum walk_end step_by_row(struct shim_walk *walk, struct stand *at, struct frame *frame,
+static enum walk_end step_by_row(struct shim_walk *walk, struct stand *at, uint64_t pc,
                                  struct unwind_row row) {
   struct row_cfa cfa;
   uint64_t loaded;
-  bool is_plain = false;
 
-  switch (row_cfa(row, frame->pc, at->sp, at->bp, &cfa)) {
+  switch (row_cfa(row, pc, at->sp, at->bp, &cfa)) {
   case ROW_CFA_READY:
     if (!row_cfa_plausible(cfa.value, at->sp))
       return WALK_BAD_READ;
-    is_plain = true;
     break;
   case ROW_CFA_REGISTER:
     if (!at->is_exact)
@@ -204,20 +239,22 @@ static enum walk_end step_by_row(struct shim_walk *walk, struct stand *at, struc
   case ROW_CFA_ROOT:
     return WALK_ROOT;
   default:
-    return chain(walk, at, frame, WALK_NO_RULE);
+    return chain(walk, at, WALK_NO_RULE);
   }
   cfa.value += (uint64_t)cfa.addend;
-  return leave(walk, at, frame, row_slots(row, cfa.value, at->bp), cfa.value, is_plain);
+  return leave(walk, at, row_slots(row, cfa.value, at->bp), cfa.value);
 }
 
-static enum walk_end step(struct shim_walk *walk, struct stand *at, struct frame *frame) {
-  struct unwind_row row;
+static __attribute__((noinline)) enum walk_end
+step_specially(struct shim_walk *walk, struct stand *at, uint64_t pc, uint64_t word) {
+  struct unwind_row row = {
+      .cfa = shim_row_cfa(word), .rbp = shim_row_rbp(word), .type = shim_row_type(word)};
 
-  if (!shim_row(frame->pc, &row))
-    return chain(walk, at, frame, WALK_NO_MAPPING);
+  if (!word)
+    return chain(walk, at, WALK_NO_MAPPING);
   if (row.type == ROW_INVALID && at->is_exact && is_after_syscall(at->ip))
     row = (struct unwind_row){.type = ROW_RSP, .cfa = 1, .rbp = ROW_RBP_SAME};
-  return step_by_row(walk, at, frame, row);
+  return step_by_row(walk, at, pc, row);
 }
 
 /* ---- what was remembered ---- */
@@ -225,47 +262,72 @@ static enum walk_end step(struct shim_walk *walk, struct stand *at, struct frame
 /* The step from a frame depends on its pc, sp and rbp and on the words that it reads. So where
  * frames[from] is as it was, its caller is, if those words are; and so on towards the root. Returns
  * the frame whose caller is not known by that; UINT32_MAX when all of them hold. */
-static uint32_t first_changed(const struct shim_walk *walk, uint32_t from) {
+INLINE uint32_t first_changed(const struct shim_walk *walk, uint32_t from) {
   for (uint32_t i = from; i > 0; i--) {
     const struct frame *frame = &walk->frames[i], *caller = frame - 1;
-    if (!frame->ra_at || *(const uint64_t *)frame->ra_at - 1 != caller->pc ||
-        (frame->bp_at && *(const uint64_t *)frame->bp_at != caller->bp))
+    const uint64_t *cfa = (const uint64_t *)caller->sp;
+    if (frame->is_special || cfa[-1] != caller->pc + 1 ||
+        (frame->rbp != ROW_RBP_SAME && cfa[frame->rbp] != caller->bp))
       return i;
   }
-  const uint64_t *outside = (const uint64_t *)walk->frames[0].ra_at; /* a return address of 0 */
-  return walk->end == WALK_ROOT && (!outside || !*outside) ? UINT32_MAX : 0;
+  return walk->is_rooted ? UINT32_MAX : 0;
 }
 
-/* Goes on from the saved frames where the walk met one of them: `saved` of them, from the root, may
- * still hold, the last one does. Returns whether they all do; else takes over those that do, and
- * stands where the first one has to be stepped anew. */
-static bool go_on(struct shim_walk *walk, struct stand *at, uint32_t *saved, uint32_t *fresh) {
-  uint32_t top = *saved - 1, changed = first_changed(walk, top);
+/* A walk under way. */
+struct progress {
+  uint32_t saved; /* frames of the last walk, from the root, that may still hold */
+  uint32_t fresh;
+  uint64_t sum; /* of the fresh ones, and the factor of the next */
+  uint64_t power;
+};
 
-  if (changed == UINT32_MAX)
-    return *fresh + *saved <= NATIVE_FRAMES_MAX;
-  if (*fresh + (top - changed) >= NATIVE_FRAMES_MAX)
+INLINE struct frame *take(struct shim_walk *walk, struct progress *progress, uint64_t pc,
+                          uint64_t sp, uint64_t bp) {
+  struct frame *frame = &walk->fresh[progress->fresh++];
+
+  frame->pc = pc;
+  frame->sp = sp;
+  frame->bp = bp;
+  frame->sum = progress->sum; /* without its own part */
+  progress->sum += pc * progress->power;
+  progress->power *= FACTOR_INVERSE;
+  return frame;
+}
+
+/* Goes on from the saved frames where the walk met the last of them. Returns whether they all hold;
+ * else takes over those that do, and stands where the first one has to be stepped anew. */
+INLINE bool go_on(struct shim_walk *walk, struct progress *progress, struct stand *at) {
+  uint32_t top = progress->saved - 1, changed = first_changed(walk, top);
+
+  if (SHIM_LIKELY(changed == UINT32_MAX))
+    return progress->fresh + progress->saved <= NATIVE_FRAMES_MAX;
+  if (progress->fresh + (top - changed) >= NATIVE_FRAMES_MAX)
     return false;
-  for (uint32_t i = top; i > changed; i--)
-    walk->fresh[(*fresh)++] = walk->frames[i];
+  for (uint32_t i = top; i > changed; i--) {
+    const struct frame *frame = &walk->frames[i];
+    take(walk, progress, frame->pc, frame->sp, frame->bp)->rbp = frame->rbp;
+    walk->fresh[progress->fresh - 1].is_special = false;
+  }
   if (changed < top) {
     const struct frame *frame = &walk->frames[changed];
     *at = (struct stand){.ip = frame->pc + 1, .sp = frame->sp, .bp = frame->bp, .is_return = true};
   }
-  *saved = changed;
+  progress->saved = changed;
   return false;
 }
 
 /* Puts the new frames upon the saved ones. */
-static void remember(struct shim_walk *walk, uint32_t saved, uint32_t fresh) {
-  uint64_t hash = saved ? walk->frames[saved - 1].hash : 0;
+INLINE void remember(struct shim_walk *walk, const struct progress *progress) {
+  uint32_t saved = progress->saved, fresh = progress->fresh;
+  uint64_t scale = fresh ? powers[saved + fresh - 1] : 0;
+  uint64_t sum = (saved ? walk->frames[saved - 1].sum : 0) + scale * progress->sum;
 
   walk->count = saved; /* a handler of the target may jump away from here */
   __atomic_signal_fence(__ATOMIC_SEQ_CST);
   for (uint32_t i = 0; i < fresh; i++) {
-    struct frame *frame = &walk->frames[saved + i];
-    *frame = walk->fresh[fresh - 1 - i];
-    frame->hash = hash = shim_hash(hash, frame->pc);
+    struct frame *frame = &walk->frames[saved + fresh - 1 - i];
+    *frame = walk->fresh[i];
+    frame->sum = sum - scale * frame->sum;
   }
   __atomic_signal_fence(__ATOMIC_SEQ_CST);
   walk->count = saved + fresh;
@@ -273,31 +335,44 @@ static void remember(struct shim_walk *walk, uint32_t saved, uint32_t fresh) {
 
 /* ---- walks ---- */
 
-static enum walk_end walk_from(struct shim_walk *walk, struct stand at, uint32_t *saved,
-                               uint32_t *fresh) {
+INLINE enum walk_end step(struct shim_walk *walk, struct stand *at, struct frame *frame) {
+  uint64_t row = shim_row(frame->pc);
+
+  if (SHIM_LIKELY(step_plainly(walk, at, frame, row)))
+    return WALK_NONE;
+  frame->is_special = true;
+  struct stand there = *at; /* whose address may be known: the walk's own stays in registers */
+  enum walk_end end = step_specially(walk, &there, frame->pc, row);
+  *at = there;
+  return end;
+}
+
+/* Steps until the saved frames hold, or the walk ends. */
+INLINE enum walk_end walk_from(struct shim_walk *walk, struct progress *progress, struct stand at) {
   enum walk_end end = WALK_NONE;
 
   while (end == WALK_NONE) {
     uint64_t pc = at.ip - at.is_return;
-    if (!at.ip) /* where the kernel or clone() put a thread's first frame */
-      end = *fresh ? WALK_ROOT : WALK_NO_RULE;
-    else if (*fresh == NATIVE_FRAMES_MAX)
-      end = WALK_TOO_DEEP;
-    if (end != WALK_NONE)
+    if (SHIM_UNLIKELY(!at.ip)) { /* where the kernel or clone() put a thread's first frame */
+      end = progress->fresh ? WALK_ROOT : WALK_NO_RULE;
       break;
-    while (*saved && walk->frames[*saved - 1].sp < at.sp)
-      --*saved;
-    const struct frame *met = &walk->frames[*saved - 1];
-    if (*saved && met->sp == at.sp && met->pc == pc && met->bp == at.bp) {
-      if (go_on(walk, &at, saved, fresh))
+    }
+    while (progress->saved && walk->frames[progress->saved - 1].sp < at.sp)
+      progress->saved--;
+    const struct frame *met = &walk->frames[progress->saved - 1];
+    if (progress->saved && met->sp == at.sp && met->pc == pc && met->bp == at.bp) {
+      if (go_on(walk, progress, &at))
         return walk->end;
       pc = at.ip - at.is_return;
     }
-    struct frame *frame = &walk->fresh[(*fresh)++];
-    *frame = (struct frame){.pc = pc, .sp = at.sp, .bp = at.bp};
-    end = step(walk, &at, frame);
+    if (SHIM_UNLIKELY(progress->fresh == NATIVE_FRAMES_MAX)) {
+      end = WALK_TOO_DEEP;
+      break;
+    }
+    end = step(walk, &at, take(walk, progress, pc, at.sp, at.bp));
   }
-  *saved = 0;
+  walk->is_rooted = end == WALK_ROOT && at.ip;
+  progress->saved = 0;
   return end;
 }
 
@@ -309,7 +384,7 @@ static void put_nothing(struct shim_stack *stack) {
 
 /* Writes the frames to the stack, from the leaf: those that changed, where the others still stand
  * there. */
-static void put_words(struct shim_walk *walk, struct shim_stack *stack, uint32_t fresh) {
+INLINE void put_words(struct shim_walk *walk, struct shim_stack *stack, uint32_t fresh) {
   uint32_t count = walk->count;
   const struct frame *leaf = &walk->frames[count - 1];
   uint32_t changed = count == walk->put_count ? fresh : count;
@@ -322,32 +397,36 @@ static void put_words(struct shim_walk *walk, struct shim_stack *stack, uint32_t
   stack->native_end = (uint8_t)walk->end;
   stack->python_count = 0;
   stack->python_end = WALK_NONE;
-  stack->hash = shim_hash(leaf->hash, (uint64_t)count << 8 | walk->end);
+  stack->hash = shim_hash(leaf->sum, (uint64_t)count << 8 | walk->end);
 }
 
-static void walk_native(struct shim_thread *thread, struct shim_walk *walk,
-                        struct shim_stack *stack, struct stand at) {
-  uint32_t saved, fresh = 0;
-
-  shim_rows_check();
-  if (SHIM_UNLIKELY(walk->start_ns != thread->start_ns)) {
-    walk->start_ns = thread->start_ns;
+/* What another thread, or other objects, left behind. */
+static void renew(struct shim_walk *walk, uint64_t start_ns, uint32_t epoch) {
+  if (walk->start_ns != start_ns)
     walk->low = walk->high = walk->hole = 0;
-    walk->count = walk->put_count = 0;
-  }
+  walk->start_ns = start_ns;
+  walk->epoch = epoch;
+  walk->count = walk->put_count = 0;
+  find_powers();
+}
+
+INLINE void walk_native(struct shim_thread *thread, struct shim_walk *walk,
+                        struct shim_stack *stack, struct stand at) {
+  struct progress progress = {.power = 1};
+
+  if (SHIM_UNLIKELY(shim_rows_serial != shim_region_serial))
+    shim_rows_renew();
   uint32_t epoch = __atomic_load_n(&shim_rows_epoch, __ATOMIC_ACQUIRE);
-  if (SHIM_UNLIKELY(walk->epoch != epoch)) {
-    walk->epoch = epoch;
-    walk->count = 0;
-  }
-  find_stack(walk, at.sp);
-  saved = walk->end == WALK_TOO_DEEP ? 0 : walk->count;
-  enum walk_end end = walk_from(walk, at, &saved, &fresh);
-  walk->end = end;
-  if (fresh || saved != walk->count)
-    remember(walk, saved, fresh);
-  if (walk->count)
-    put_words(walk, stack, fresh);
+  if (SHIM_UNLIKELY(walk->start_ns != thread->start_ns || walk->epoch != epoch))
+    renew(walk, thread->start_ns, epoch);
+  if (SHIM_UNLIKELY(!is_own(walk, at.sp)))
+    find_stack(walk, at.sp);
+  progress.saved = SHIM_UNLIKELY(walk->end == WALK_TOO_DEEP) ? 0 : walk->count;
+  walk->end = walk_from(walk, &progress, at);
+  if (progress.fresh || progress.saved != walk->count)
+    remember(walk, &progress);
+  if (SHIM_LIKELY(walk->count))
+    put_words(walk, stack, progress.fresh);
   else
     put_nothing(stack);
 }

@@ -63,18 +63,56 @@ void shim_objects_restart(void);
  * for signal handlers. */
 void *shim_loaded_symbol(const char *name);
 
-/* ---- rows.c ---- */
+/* ---- rows.c ----
+ *
+ * The rule for the frame at a pc (of a caller: the return address less one), one word per pc, so
+ * that it is read whole without a lock:
+ *
+ *   1 | pc >> 16 (31 bits) | cfa (16) | rbp (8) | type (8)       as in struct unwind_row
+ *
+ * The other 16 bits of the pc, mixed with the upper ones, are the word's place in the table. */
+#define SHIM_ROWS 65536u
 
-struct unwind_row;
+extern uint64_t *shim_rows; /* NULL before the first one */
 
-/* The rule for the frame at a pc (of a caller: the return address less one). False: no object holds
- * the pc. The row's own pc is not set. */
-bool shim_row(uint64_t pc, struct unwind_row *row);
+static inline uint64_t shim_row_tag(uint64_t pc) {
+  return 1ull << 63 | (pc >> 16) << 32;
+}
+
+static inline uint32_t shim_row_place(uint64_t pc) {
+  return (uint32_t)(pc ^ pc >> 16) & (SHIM_ROWS - 1);
+}
+
+static inline uint16_t shim_row_cfa(uint64_t word) {
+  return (uint16_t)(word >> 16);
+}
+
+static inline int8_t shim_row_rbp(uint64_t word) {
+  return (int8_t)(word >> 8);
+}
+
+static inline uint8_t shim_row_type(uint64_t word) {
+  return (uint8_t)word;
+}
+
+/* Decodes the rule, and keeps it. 0: no object holds the pc. */
+uint64_t shim_row_find(uint64_t pc);
+
+static inline uint64_t shim_row(uint64_t pc) {
+  const uint64_t *table = __atomic_load_n(&shim_rows, __ATOMIC_ACQUIRE);
+  uint64_t word = SHIM_LIKELY(table != NULL)
+                      ? __atomic_load_n(&table[shim_row_place(pc)], __ATOMIC_RELAXED)
+                      : 0;
+
+  return SHIM_LIKELY((word ^ shim_row_tag(pc)) >> 32 == 0) ? word : shim_row_find(pc);
+}
 
 /* Grows when rows that a walk may remember no longer hold. */
 extern uint32_t shim_rows_epoch;
-/* Call before a walk: notices a new region. */
-void shim_rows_check(void);
+
+/* The region that the objects of these pcs are published in; another one needs them again. */
+extern uint32_t shim_rows_serial;
+void shim_rows_renew(void);
 
 /* ---- codes.c ---- */
 
