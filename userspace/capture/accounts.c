@@ -18,6 +18,7 @@
 struct account {
   struct event_thread times; /* as they were last told */
   uint64_t sampled_ns;       /* since they were read */
+  bool knows_start;          /* else it is when the thread was first seen */
   bool has_ended;
 };
 
@@ -53,8 +54,13 @@ void account_store_free(struct account_store *store) {
   free(store);
 }
 
-/* The account of a living thread; NULL when there was no room. */
-static struct account *get(struct account_store *store, uint32_t pid, uint32_t tid) {
+static uint64_t later(uint64_t a, uint64_t b) {
+  return a > b ? a : b;
+}
+
+/* The account of a living thread, which was there at first_ns; NULL when there was no room. */
+static struct account *get(struct account_store *store, uint32_t pid, uint32_t tid,
+                           uint64_t first_ns) {
   uint32_t *at = hash_get(&store->by_tid, tid);
   if (at && *at)
     return &store->accounts[*at - 1];
@@ -69,10 +75,15 @@ static struct account *get(struct account_store *store, uint32_t pid, uint32_t t
   *account = (struct account){.times = {.type = EVENT_THREAD,
                                         .tgid = pid,
                                         .tid = tid,
-                                        .time_ns = store->base_ns,
-                                        .start_ns = store->base_ns}};
+                                        .time_ns = first_ns,
+                                        .start_ns = later(first_ns, store->base_ns)}};
   thread_store_id(store->threads, pid, tid);
   return account;
+}
+
+static void set_start(struct account_store *store, struct account *account, uint64_t start_ns) {
+  account->knows_start = true;
+  account->times.start_ns = later(start_ns, store->base_ns);
 }
 
 static void report(struct account_store *store, struct account *account, uint64_t now_ns,
@@ -86,6 +97,8 @@ static void report(struct account_store *store, struct account *account, uint64_
   if (times->run_queue_ns > wall_ns - times->on_cpu_ns)
     times->run_queue_ns = wall_ns - times->on_cpu_ns;
   times->blocked_ns = wall_ns - times->on_cpu_ns - times->run_queue_ns;
+  if (times->start_ns > store->base_ns)
+    thread_store_began(store->threads, times->tid, times->start_ns - store->base_ns);
   thread_store_report(store->threads, times, store->base_ns);
 }
 
@@ -112,10 +125,7 @@ static void read_start(struct account_store *store, struct account *account, con
                        &ticks) != 1)
     return;
   uint64_t start_ns = ticks * (NS_PER_S / (uint64_t)sysconf(_SC_CLK_TCK)) - store->boot_ahead_ns;
-  if (start_ns <= store->base_ns)
-    return;
-  account->times.start_ns = start_ns;
-  thread_store_began(store->threads, account->times.tid, start_ns - store->base_ns);
+  set_start(store, account, start_ns);
 }
 
 static void read_switches(struct account *account, const char *folder) {
@@ -140,11 +150,10 @@ static void read_thread(struct account_store *store, uint32_t pid, uint32_t tid,
   if (!read_line(folder, "schedstat", line, sizeof(line)) ||
       sscanf(line, "%llu %llu", &on_cpu_ns, &run_queue_ns) != 2)
     return;
-  uint32_t known = store->count;
-  struct account *account = get(store, pid, tid);
+  struct account *account = get(store, pid, tid, now_ns);
   if (!account)
     return;
-  if (store->count > known)
+  if (!account->knows_start)
     read_start(store, account, folder);
   account->times.on_cpu_ns = on_cpu_ns;
   account->times.run_queue_ns = run_queue_ns;
@@ -171,9 +180,9 @@ void account_store_read(struct account_store *store, uint32_t pid, uint64_t now_
 
 /* ---- what the shim tells ---- */
 
-void account_store_sample(struct account_store *store, uint32_t pid, uint32_t tid,
+void account_store_sample(struct account_store *store, uint32_t pid, uint32_t tid, uint64_t time_ns,
                           uint64_t periods) {
-  struct account *account = get(store, pid, tid);
+  struct account *account = get(store, pid, tid, time_ns - periods * store->period_ns);
   if (account)
     account->sampled_ns += periods * store->period_ns;
 }
@@ -187,19 +196,21 @@ static void end(struct account_store *store, struct account *account, uint64_t e
 }
 
 void account_store_thread_end(struct account_store *store, const struct event_thread *ended) {
-  struct account *account = get(store, ended->tgid, ended->tid);
+  struct account *account = get(store, ended->tgid, ended->tid, ended->start_ns);
   if (!account)
     return;
   struct event_thread *times = &account->times;
-  if (ended->start_ns > store->base_ns && ended->start_ns < ended->time_ns) {
-    times->start_ns = ended->start_ns;
-    thread_store_began(store->threads, ended->tid, ended->start_ns - store->base_ns);
-  }
+  if (!account->knows_start && ended->start_ns < ended->time_ns)
+    set_start(store, account, ended->start_ns);
   if (times->on_cpu_ns < ended->on_cpu_ns)
     times->on_cpu_ns = ended->on_cpu_ns;
   if (!times->name[0])
     memcpy(times->name, ended->name, sizeof(times->name));
-  end(store, account, ended->time_ns);
+  account->sampled_ns = 0;
+  if (ended->tid == ended->tgid)
+    report(store, account, ended->time_ns, THREAD_ALIVE);
+  else
+    end(store, account, ended->time_ns);
 }
 
 void account_store_process_end(struct account_store *store, uint32_t pid, uint64_t end_ns) {

@@ -19,11 +19,11 @@ void account_store_free(struct account_store *store);
 void account_store_read(struct account_store *store, uint32_t pid, uint64_t now_ns);
 
 /* A sample was taken of a thread that stands for `periods`. */
-void account_store_sample(struct account_store *store, uint32_t pid, uint32_t tid,
+void account_store_sample(struct account_store *store, uint32_t pid, uint32_t tid, uint64_t time_ns,
                           uint64_t periods);
 
 /* A thread ended at time_ns: tgid, tid, start_ns, on_cpu_ns, and a name for it if it was never seen
- * in /proc. */
+ * in /proc. The first thread of a process ends with it, whatever comes of others until then. */
 void account_store_thread_end(struct account_store *store, const struct event_thread *ended);
 
 /* A process ended, and with it the threads that it still had. What they ran since they were last

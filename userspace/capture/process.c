@@ -101,6 +101,16 @@ static struct process *new_process(struct process_store *store, uint32_t pid) {
   return process;
 }
 
+/* A process that turned out to be none. */
+static void drop_last(struct process_store *store) {
+  struct process *process = store->processes[--store->count];
+  if (store->maps.processes_fd >= 0)
+    bpf_map_delete_elem(store->maps.processes_fd, &process->pid);
+  hash_put(&store->by_pid, process->pid, 0);
+  free(process->executable);
+  free(process);
+}
+
 /* ---- mappings ---- */
 
 struct map_list {
@@ -357,7 +367,7 @@ int process_store_add(struct process_store *store, uint32_t pid, struct process 
   read_identity(process, &status);
   read_mappings(store, process, true);
   if (!process->mapping_count) {
-    process_store_end(store, process, 0);
+    drop_last(store);
     return error_set(ESRCH, "process %u ended, or its mappings may not be read", pid);
   }
   *out = process;

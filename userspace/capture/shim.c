@@ -22,8 +22,9 @@
 #define COST 50                           /* looking may take one part in so many of the time */
 #define POINTS 120                        /* of a site, before they are thinned out */
 #define ITERATION_POINTS 60
-#define CREDIT_NS (100 * NS_PER_MS) /* that iterations may cost at first, when all stacks are new  \
-                                     */
+#define CREDIT_NS                                                                                  \
+  (100 * NS_PER_MS) /* that iterations may cost at first, when all stacks are new                  \
+                     */
 #define PUT_NS_MAX (60 * NS_PER_S)
 #define CALLS_NS (10 * NS_PER_S)
 #define ACCOUNT_NS (250 * NS_PER_MS)

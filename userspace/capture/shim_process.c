@@ -234,7 +234,7 @@ static void on_sample(const struct event_taking *taking, const struct region_eve
   uint64_t periods = event->value < PERIODS_MAX ? event->value : PERIODS_MAX;
   if (!sink->accounts)
     return;
-  account_store_sample(sink->accounts, pid, event->tid, periods);
+  account_store_sample(sink->accounts, pid, event->tid, event->time_ns, periods);
   struct trace_sample sample = {.time_ns = since_start(taking->shared, event->time_ns),
                                 .thread = thread_store_id(sink->threads, pid, event->tid),
                                 .node = node_of(taking, site_of(taking, event->site))};
@@ -285,7 +285,7 @@ static void on_thread_end(const struct event_taking *taking, const struct region
                                .start_ns = (uint64_t)event->result,
                                .on_cpu_ns = event->value};
   memcpy(ended.name, taking->process->head.name, sizeof(ended.name));
-  if (taking->shared->sink.accounts && event->tid != taking->process->pid)
+  if (taking->shared->sink.accounts)
     account_store_thread_end(taking->shared->sink.accounts, &ended);
 }
 
