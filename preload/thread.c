@@ -12,7 +12,6 @@
 enum shim_run { RUN_NOT_YET = 0, RUN_STARTING = 1, RUN_ON = 2, RUN_OFF = 3 };
 
 static uint32_t run_state; /* enum shim_run */
-bool shim_sealed;
 
 /* A word that is 0 in a fork's child until that was seen to: on a page that the kernel wipes. */
 static const uint32_t not_started;
