@@ -473,6 +473,21 @@ static void paths_without_application_keep_their_end(void **state) {
   expect_path(node, "…\nc (queue.py:1)\nd (queue.py:1)\ne (queue.py:1)\nf (queue.py:1)");
 }
 
+/* What the interpreter does for itself is told by its innermost function; the shim's are never. */
+static void paths_of_the_interpreter_alone_say_what_it_does(void **state) {
+  static const char interpreter[] = "/usr/bin/python3.11";
+  (void)state;
+  handmade_init(&made, 0);
+  uint32_t node = push(PROFILE_NONE, FRAME_NATIVE, "__libc_start_main", "", "/lib/libc.so.6", 0);
+  node = push(node, FRAME_NATIVE, "Py_BytesMain", "", interpreter, 0);
+  node = push(node, FRAME_NATIVE, "new_arena", "", interpreter, 0);
+  expect_path(node, "__libc_start_main\nnew_arena");
+  node = push(PROFILE_NONE, FRAME_PYTHON, "work", "/srv/app.py", "", 3);
+  node = push(node, FRAME_NATIVE, "counted_malloc", "", "/usr/lib/libragprof.so", 0);
+  node = push(node, FRAME_NATIVE, "malloc", "", "/lib/libc.so.6", 0);
+  expect_path(node, "work (app.py:3)\nmalloc");
+}
+
 /* Of seven frames of the standard library the ends remain; of three nameless functions of a library
  * the innermost one. */
 static void ways_through_libraries_are_shortened(void **state) {
@@ -507,6 +522,7 @@ int main(void) {
       cmocka_unit_test(paths_say_what_matters),
       cmocka_unit_test(paths_show_marks),
       cmocka_unit_test(paths_without_application_keep_their_end),
+      cmocka_unit_test(paths_of_the_interpreter_alone_say_what_it_does),
       cmocka_unit_test(ways_through_libraries_are_shortened),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);

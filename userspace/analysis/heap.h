@@ -41,6 +41,14 @@ struct heap {
   uint32_t *sites_by_stack; /* indices in profile.heap_sites */
 };
 
+/* Whether the totals are estimates: a kind that took anything was sampled. */
+static inline bool heap_is_estimate(const struct heap *heap) {
+  for (int kind = HEAP_MALLOC; kind <= HEAP_PYTHON; kind++)
+    if (heap->is_sampled[kind] && heap->kinds[kind].allocations)
+      return true;
+  return false;
+}
+
 /* 0 or -ENOMEM. */
 int heap_build(struct heap **out, const struct profile *profile);
 void heap_free(struct heap *heap);

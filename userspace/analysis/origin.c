@@ -32,8 +32,8 @@ static bool is_standard_library(const char *file) {
 }
 
 static enum origin native_origin(const struct profile_function *function) {
-  static const char *const interpreters[] = {"python2", "python3", "libpython2", "libpython3",
-                                             NULL};
+  static const char *const interpreters[] = {"python2",    "python3",       "libpython2",
+                                             "libpython3", "libragprof.so", NULL};
   static const char *const systems[] = {"libc.so", "libc-2", "libpthread", "ld-linux",
                                         "ld-musl", "[vdso]", NULL};
   static const char *const starters[] = {

@@ -11,7 +11,7 @@
 
 enum origin {
   ORIGIN_APPLICATION, /* the target's own code and the libraries that it chose */
-  ORIGIN_INTERPRETER, /* machine code of the Python interpreter */
+  ORIGIN_INTERPRETER, /* machine code of the Python interpreter, and ragprof's own in the target */
   ORIGIN_RUNTIME,     /* start-up code, libc, Python's standard library, marks */
   ORIGIN_KERNEL,
 };

@@ -247,8 +247,7 @@ void flame_memory_put_facts(const struct flame_memory *memory, struct json *json
   for (uint32_t i = 0; i < leaks->site_count; i++)
     too_short += leaks->sites[i].verdict == LEAK_TOO_SHORT;
   json_open_object(json);
-  json_member_bool(json, "is_sampled",
-                   heap->is_sampled[HEAP_MALLOC] || heap->is_sampled[HEAP_PYTHON]);
+  json_member_bool(json, "is_sampled", heap_is_estimate(heap));
   json_member_text(json, "leak_unit", memory->by_iteration ? "iteration" : "s");
   json_member_u64(json, "peak_bytes", heap->totals.peak_bytes);
   json_member_u64(json, "peak_ns", heap->peak_ns);

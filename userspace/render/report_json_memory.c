@@ -133,8 +133,7 @@ static void put_heap(struct report_json *writer) {
     return;
   }
   json_open_object(json);
-  json_member_bool(json, "is_sampled",
-                   heap->is_sampled[HEAP_MALLOC] || heap->is_sampled[HEAP_PYTHON]);
+  json_member_bool(json, "is_sampled", heap_is_estimate(heap));
   json_member_bool(json, "is_foreign_allocator",
                    profile_counter(writer->profile, "memory.foreign_allocator") != 0);
   put_totals(json, &heap->totals);

@@ -62,10 +62,6 @@ static const struct leak_slope *slope_of(const struct memory_report *report,
   return site->has_time_slope ? &site->per_second : NULL;
 }
 
-static bool heap_is_estimate(const struct heap *heap) {
-  return heap->is_sampled[HEAP_MALLOC] || heap->is_sampled[HEAP_PYTHON];
-}
-
 static const struct stack_frames *frames_of(struct memory_report *report, uint32_t node) {
   if (profile_frames(report->profile, node, &report->frames))
     report->content->failed = true;

@@ -269,6 +269,14 @@ static void choose_kernel(struct path *path, uint32_t first) {
     }
 }
 
+/* Without Python frames the interpreter works for itself: what it does then says something. */
+static bool is_interpreter_alone(const struct path *path, uint32_t user_count) {
+  for (uint32_t i = 0; i < user_count; i++)
+    if (function_at(path, i)->kind == FRAME_PYTHON)
+      return false;
+  return origin_of(function_at(path, user_count - 1)) == ORIGIN_INTERPRETER;
+}
+
 static void choose_steps(struct path *path) {
   uint32_t user_count = path->frames->count;
   uint32_t kept_count = 0;
@@ -279,7 +287,7 @@ static void choose_steps(struct path *path) {
     path->steps[i] = says_something(path, i) ? KEPT : LEFT_OUT;
     kept_count += path->steps[i] == KEPT;
   }
-  if (kept_count == 0 && user_count > 0)
+  if (user_count > 0 && (kept_count == 0 || is_interpreter_alone(path, user_count)))
     path->steps[user_count - 1] = KEPT;
   shorten_library(path, first, user_count);
   choose_kernel(path, user_count);

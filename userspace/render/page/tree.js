@@ -43,13 +43,13 @@ function sumTotals(parent, self) {
   return total;
 }
 
-/* Frames of the interpreter itself, which say nothing that the Python frames do not. */
+/* Frames of the interpreter itself, which say nothing that the Python frames do not, and ragprof's own. */
 function isInterpreter(profile, fn) {
   const kind = profile.kinds[fn];
   if (kind === FRAME_PYTHON || kind === FRAME_MARK || profile.isWait(fn))
     return false;
   const module = shortPath(profile.modules[fn]);
-  return /^(python[0-9.]*|libpython[0-9.]+.*)$/.test(module);
+  return /^(python[0-9.]*|libpython[0-9.]+.*|libragprof\.so)$/.test(module);
 }
 
 /* Numbers pairs of parent and function: a hash table over typed arrays, as a Map of a million keys
@@ -172,7 +172,8 @@ class MemorySums {
   /* The end of the bucket within the range at which most was live. */
   peakEnd() {
     const [begin, end] = this.range || [0, this.profile.bucketCount];
-    const live = this.profile.memory.course(this.profile.bucketCount, site => this.sites.includes(site));
+    const asked = new Set(this.sites);
+    const live = this.profile.memory.course(this.profile.bucketCount, site => asked.has(site));
     let best = begin;
     for (let b = begin; b < end; b++)
       best = live[b] > live[best] ? b : best;
