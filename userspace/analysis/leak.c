@@ -12,7 +12,7 @@
 #include "base/error.h"
 
 /* Series are looked at in at most this many moments. */
-#define MOMENTS_MAX 500u
+#define MOMENTS_MAX 360u
 /* A stack gave back what its process's allocator retains, when its live bytes fell below this share
  * of their peak. */
 #define GIVEN_BACK_SHARE 0.5

@@ -15,6 +15,9 @@
 #define Z_95 1.959963984540054
 #define Z_CLAIM 3.29 /* 99.9 %: hundreds of stacks are judged at once */
 #define CORRELATION_MAX 0.9
+/* A least squares slope of fewer standard errors gets a cursory look, at so many points. */
+#define CLOSE_LOOK_Z 2.0
+#define CURSORY_POINTS 100u
 /* Points at the start that lie this many standard errors off the line are still warm-up. */
 #define OFF_LINE_Z 2.0
 /* Points at the end that lie this many below it, and miss this share of their growth: it is over.
@@ -46,6 +49,7 @@ struct shape {
   const struct leak_moment *moments; /* of the same points */
   struct leak_slope slope;
   double quantum_bytes;
+  bool is_close;  /* all points are looked at */
   double growth;  /* over the points, by the slope */
   double noise;   /* standard deviation around the line */
   double *values; /* scratch for `all_count` */
@@ -386,15 +390,35 @@ static size_t put_points(struct leak_point *points, struct leak_moment *kept,
   return put;
 }
 
+/* Whether the least squares line rises enough to be looked at closely. */
+static bool may_grow(const struct shape *shape) {
+  struct line line = fit_line(shape->points, shape->count);
+  double range = shape->points[shape->count - 1].x - shape->points[0].x;
+  return line.slope * sqrt(line.xx) > CLOSE_LOOK_Z * sqrt(line.variance) &&
+         line.slope * range > growth_min(shape) / 2;
+}
+
+/* The slope; over an even selection of the points where a close look is not worth its time, which
+ * grows with the square of their number. */
+static bool fit_slope(struct leak_slope *slope, const struct leak_point *points, size_t count,
+                      bool is_close) {
+  struct leak_point some[CURSORY_POINTS];
+  if (is_close || count <= CURSORY_POINTS)
+    return leak_slope_fit(slope, points, count);
+  for (size_t i = 0; i < CURSORY_POINTS; i++)
+    some[i] = points[i * (count - 1) / (CURSORY_POINTS - 1)];
+  return leak_slope_fit(slope, some, CURSORY_POINTS);
+}
+
 /* The slope over the other axis, of the moments from a time on. */
 static bool fit_other(struct leak_slope *slope, struct leak_point *points, struct leak_moment *kept,
                       const struct leak_moment *moments, size_t count, enum leak_axis axis,
-                      uint64_t from_ns) {
+                      uint64_t from_ns, bool is_close) {
   size_t first = 0;
   while (first < count && moments[first].time_ns < from_ns)
     first++;
   size_t put = put_points(points, kept, moments + first, count - first, axis);
-  return put >= LEAK_POINTS_MIN && leak_slope_fit(slope, points, put);
+  return put >= LEAK_POINTS_MIN && fit_slope(slope, points, put, is_close);
 }
 
 /* A warm-up fades out, and no cut leaves nothing of it. So the interval covers the slope of a later
@@ -403,7 +427,7 @@ static void cover_later_start(struct leak_slope *slope, const struct shape *shap
   struct leak_slope later;
   size_t third = shape->count / 3;
   if (shape->count == shape->all_count ||
-      !leak_slope_fit(&later, shape->points + third, shape->count - third))
+      !fit_slope(&later, shape->points + third, shape->count - third, shape->is_close))
     return;
   slope->low = fmin(slope->low, later.low);
   slope->high = fmax(slope->high, later.high);
@@ -418,7 +442,10 @@ static void judge_shape(struct leak_judgement *out, struct shape *shape, enum le
   double first = shape->all[0].y, last = shape->all[shape->all_count - 1].y;
   bool has_grown = last - first >= growth_min(shape);
   out->verdict = has_grown ? LEAK_TOO_SHORT : LEAK_FLAT;
-  if (shape->count < LEAK_POINTS_MIN || !leak_slope_fit(&shape->slope, shape->points, shape->count))
+  if (shape->count < LEAK_POINTS_MIN)
+    return;
+  shape->is_close = may_grow(shape);
+  if (!fit_slope(&shape->slope, shape->points, shape->count, shape->is_close))
     return;
   shape->growth = shape->slope.value * (shape->points[shape->count - 1].x - shape->points[0].x);
   shape->noise = noise_of(shape);
@@ -448,7 +475,7 @@ int leak_judge(struct leak_judgement *out, const struct leak_moment *moments, si
     out->confidence = confidence_of(out, &shape.slope);
     enum leak_axis other = by == AXIS_SECONDS ? AXIS_ITERATIONS : AXIS_SECONDS;
     out->has_slope[other] =
-        fit_other(&out->slope[other], points, kept, moments, count, other, from_ns);
+        fit_other(&out->slope[other], points, kept, moments, count, other, from_ns, shape.is_close);
     if (out->has_slope[other])
       widen(&out->slope[other], shape.growth, quantum_bytes);
   }
