@@ -41,6 +41,7 @@ __attribute__((destructor)) static void stop(void) {
 
   if (!thread)
     return;
+  shim_cpu_thread_end(thread);
   __atomic_store_n(&shim_region->state, REGION_EXITED, __ATOMIC_RELEASE);
   shim_leave(thread);
 }

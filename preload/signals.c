@@ -31,15 +31,20 @@ static bool is_unused(int number) {
          action.sa_handler == SIG_DFL;
 }
 
-/* The highest ones are what programs take first that count from SIGRTMAX down. */
+/* Programs that want some take the first, or the last. */
+#define FROM_LAST 5
+
 int shim_signal_choose(void) {
   struct sigaction action = {.sa_sigaction = shim_cpu_handle,
                              .sa_flags = SA_SIGINFO | SA_RESTART | SA_ONSTACK};
 
   sigfillset(&action.sa_mask);
-  for (int number = SIGRTMAX - 5; number >= SIGRTMIN; number--)
+  int count = SIGRTMAX - SIGRTMIN + 1;
+  for (int i = 0; i < count; i++) {
+    int number = SIGRTMAX - (i + FROM_LAST) % count;
     if (is_unused(number) && CALLS_NEXT(sigaction)(number, &action, NULL) == 0)
       return number;
+  }
   return 0;
 }
 
@@ -60,11 +65,45 @@ void shim_signal_pass_on(int number, siginfo_t *info, void *context) {
   shim_syscall(SYS_tgkill, shim_syscall(SYS_getpid), shim_syscall(SYS_gettid), number);
 }
 
-static void give_up_ours(void) {
-  int number = shim_signal_choose();
+/* What was kept from the target's masks of actions for one signal holds for another from now on. */
+static void change_action_masks(int from, int to) {
+  for (int number = 1; number <= SIGRTMAX; number++) {
+    uint64_t bit = 1ull << (number - 1);
+    struct sigaction action;
 
-  __atomic_store_n(&shim_cpu_signal, number, __ATOMIC_RELEASE);
-  shim_cpu_move_timers(number);
+    if (!(actions_with_ours & bit) || CALLS_NEXT(sigaction)(number, NULL, &action))
+      continue;
+    if (!to || sigismember(&action.sa_mask, to) != 1)
+      __atomic_and_fetch(&actions_with_ours, ~bit, __ATOMIC_RELAXED);
+    sigaddset(&action.sa_mask, from);
+    if (to)
+      sigdelset(&action.sa_mask, to);
+    CALLS_NEXT(sigaction)(number, &action, NULL);
+  }
+}
+
+/* The same for the mask of this thread; those of others are out of reach: what they block remains
+ * blocked, so that they are no longer sampled if that is our new signal. */
+static void change_thread_mask(int from, int to) {
+  sigset_t mask;
+
+  CALLS_NEXT(pthread_sigmask)(SIG_SETMASK, NULL, &mask);
+  if (believes_blocked)
+    sigaddset(&mask, from);
+  believes_blocked = to && sigismember(&mask, to) == 1;
+  if (believes_blocked)
+    sigdelset(&mask, to);
+  CALLS_NEXT(pthread_sigmask)(SIG_SETMASK, &mask, NULL);
+}
+
+/* The target wants our signal. Without another one, there are no more samples. */
+static void give_up_ours(void) {
+  int from = ours(), to = shim_signal_choose();
+
+  __atomic_store_n(&shim_cpu_signal, to, __ATOMIC_RELEASE);
+  shim_cpu_move_timers(to);
+  change_action_masks(from, to);
+  change_thread_mask(from, to);
   hidden = (struct sigaction){.sa_handler = SIG_DFL};
 }
 
