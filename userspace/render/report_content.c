@@ -104,7 +104,10 @@ void report_put_lost(struct buf *buf, const struct profile_counter *counter) {
   }
   group_digits(count, counter->value);
   buf_printf(buf, "%s ", count);
+  size_t start = buf->length;
   report_put_clean(buf, kind);
+  for (size_t i = start; i < buf->length; i++)
+    buf->data[i] = buf->data[i] == '_' ? ' ' : buf->data[i];
 }
 
 struct report_table *report_add_table(struct report_content *content, const char *title,

@@ -112,14 +112,18 @@ static void put_completeness(struct facts *facts) {
 static void put_loss(struct facts *facts) {
   const struct profile *profile = facts->profile;
   struct buf buf = {0};
+  bool is_counted = false;
   for (uint32_t i = 0; i < profile->counter_count; i++) {
     if (strncmp(profile->counters[i].name, "lost.", 5))
+      continue;
+    is_counted = true;
+    if (!profile->counters[i].value)
       continue;
     buf_put_text(&buf, buf.length ? ", " : "");
     report_put_lost(&buf, &profile->counters[i]);
   }
   if (!buf.length && !buf.failed)
-    buf_put_text(&buf, "not counted");
+    buf_put_text(&buf, is_counted ? "nothing" : "not counted");
   add(facts, "Lost", &buf);
 }
 

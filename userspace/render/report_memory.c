@@ -393,17 +393,16 @@ static void put_calls(struct memory_report *report) {
     if (!row)
       return;
     row[0] = text(report_keep_clean(report->content, sum->name));
-    row[1] = duration(report, sum->total_ns);
+    row[1] = sum->total_ns ? duration(report, sum->total_ns) : text("");
     row[2] = count(report, sum->count, false);
     row[3] = sum->errors ? count(report, sum->errors, false) : text("");
     row[4] = sum->bytes ? bytes(report, sum->bytes, false) : text("");
-    row[5] = duration(report, sum->p50_ns);
-    row[6] = duration(report, sum->p95_ns);
-    row[7] = duration(report, sum->p99_ns);
-    row[8] = duration(report, sum->max_ns);
+    const uint64_t times_ns[] = {sum->p50_ns, sum->p95_ns, sum->p99_ns, sum->max_ns};
+    for (size_t k = 0; sum->total_ns && k < COUNT(times_ns); k++)
+      row[5 + k] = duration(report, times_ns[k]);
   }
   if (table) {
-    table->note = "every one that was timed";
+    table->note = "locks that were free are counted without their time";
     table->left_out_count = calls->sum_count - table->row_count;
   }
 }

@@ -131,7 +131,7 @@ function wantedBy(sums, kind) {
   });
 }
 
-const HOLDERS = { alloc: 'Most allocated', live: 'Most live', peak: 'Most live at the peak', leak: 'Most live' };
+const HOLDERS = { alloc: 'Most allocated', live: 'Most live', peak: 'Most live at the peak' };
 
 class Summary {
   /* picked(fn): show callers and callees; kindChosen(kind): show that kind */
@@ -176,7 +176,7 @@ class Summary {
 
   showMemory(sums, kind) {
     const { facts } = this.profile.memory;
-    const held = kind === 'leak' ? 'live' : kind;
+    const held = kind === 'leak' ? 'peak' : kind;
     byId('memory-note').textContent = facts.is_sampled ? 'estimated from samples' : '';
     byId('memory-figures').replaceChildren(...this.figures(sums, facts).flatMap(([name, ...value]) => {
       const shown = element('dd');
@@ -187,7 +187,7 @@ class Summary {
     byId('leaks-note').textContent = leaks.length ? `growth per ${facts.leak_unit === 's' ? 'second' : 'iteration'}, of the whole capture` : '';
     byId('leaks').replaceChildren(...(leaks.length ? leaks : [element('li', 'nothing', this.noLeak(facts))]));
     const holders = wantedBy(sums, held).map(item => this.memoryAnswer(item, held, sums));
-    byId('holders-title').textContent = HOLDERS[kind];
+    byId('holders-title').textContent = HOLDERS[held];
     byId('holders').replaceChildren(...(holders.length ? holders : [element('li', 'nothing', 'nothing')]));
   }
 
