@@ -38,7 +38,7 @@
 /* A cache has grown by this share of its level while it was watched, and replaces this share of its
  * blocks, at least, while it is full. */
 #define CACHE_GROWTH_MIN 0.1
-#define CHURN_MIN 0.02
+#define CHURN_MIN 0.005
 
 /* A series on its way to a verdict. */
 struct shape {
