@@ -77,6 +77,17 @@ struct stand {
 
 /* ---- reading the stack ---- */
 
+/* A word, also where a sanitizer sees none that this code may read. */
+#ifdef __SANITIZE_ADDRESS__
+#define READER static __attribute__((noinline, no_sanitize("address")))
+#else
+#define READER INLINE
+#endif
+
+READER uint64_t word_at(uint64_t address) {
+  return *(const uint64_t *)address;
+}
+
 /* Whether all pages of [from, to) can be read. Leaves the last page that cannot be in *hole. */
 static bool is_whole(uint64_t from, uint64_t to, uint64_t *hole) {
   if (to - from > PROBE_BYTES_MAX) {
@@ -119,7 +130,7 @@ static inline bool is_own(const struct shim_walk *walk, uint64_t address) {
 static bool load(const struct shim_walk *walk, uint64_t address, uint64_t *value) {
   if (address & 7 || (SHIM_UNLIKELY(!is_own(walk, address)) && !shim_is_readable(address)))
     return false;
-  *value = *(const uint64_t *)address;
+  *value = word_at(address);
   return true;
 }
 
@@ -142,9 +153,9 @@ INLINE bool step_plainly(const struct shim_walk *walk, struct stand *at, struct 
   if (rbp != ROW_RBP_SAME) {
     if (SHIM_UNLIKELY(!is_own(walk, slot)))
       return false;
-    at->bp = *(const uint64_t *)slot;
+    at->bp = word_at(slot);
   }
-  at->ip = *(const uint64_t *)(cfa - 8);
+  at->ip = word_at(cfa - 8);
   at->sp = cfa;
   at->is_return = true;
   at->is_exact = false;
@@ -168,11 +179,11 @@ static enum walk_end leave(const struct shim_walk *walk, struct stand *at, struc
   return WALK_NONE;
 }
 
-/* Without CFI: code that keeps frame pointers. */
+/* Without CFI: code that keeps frame pointers, all of them on one stack. */
 static enum walk_end chain(const struct shim_walk *walk, struct stand *at, enum walk_end why) {
   uint64_t bp = at->bp;
 
-  if (bp < at->sp || bp > SHIM_ADDRESS_MAX ||
+  if (bp < at->sp || is_own(walk, bp) != is_own(walk, at->sp) ||
       leave(walk, at, row_chain_slots(bp), bp + 16) != WALK_NONE)
     return why;
   return at->ip ? WALK_NONE : why;
@@ -265,9 +276,8 @@ step_specially(struct shim_walk *walk, struct stand *at, uint64_t pc, uint64_t w
 INLINE uint32_t first_changed(const struct shim_walk *walk, uint32_t from) {
   for (uint32_t i = from; i > 0; i--) {
     const struct frame *frame = &walk->frames[i], *caller = frame - 1;
-    const uint64_t *cfa = (const uint64_t *)caller->sp;
-    if (frame->is_special || cfa[-1] != caller->pc + 1 ||
-        (frame->rbp != ROW_RBP_SAME && cfa[frame->rbp] != caller->bp))
+    if (frame->is_special || word_at(caller->sp - 8) != caller->pc + 1 ||
+        (frame->rbp != ROW_RBP_SAME && word_at(caller->sp + 8 * (int64_t)frame->rbp) != caller->bp))
       return i;
   }
   return walk->is_rooted ? UINT32_MAX : 0;
@@ -347,6 +357,15 @@ INLINE enum walk_end step(struct shim_walk *walk, struct stand *at, struct frame
   return end;
 }
 
+/* Whether the walk stands at the last of the saved frames. */
+INLINE bool is_met(const struct shim_walk *walk, const struct progress *progress,
+                   const struct stand *at, uint64_t pc) {
+  if (!progress->saved)
+    return false;
+  const struct frame *met = &walk->frames[progress->saved - 1];
+  return met->sp == at->sp && met->pc == pc && met->bp == at->bp;
+}
+
 /* Steps until the saved frames hold, or the walk ends. */
 INLINE enum walk_end walk_from(struct shim_walk *walk, struct progress *progress, struct stand at) {
   enum walk_end end = WALK_NONE;
@@ -359,8 +378,7 @@ INLINE enum walk_end walk_from(struct shim_walk *walk, struct progress *progress
     }
     while (progress->saved && walk->frames[progress->saved - 1].sp < at.sp)
       progress->saved--;
-    const struct frame *met = &walk->frames[progress->saved - 1];
-    if (progress->saved && met->sp == at.sp && met->pc == pc && met->bp == at.bp) {
+    if (is_met(walk, progress, &at, pc)) {
       if (go_on(walk, progress, &at))
         return walk->end;
       pc = at.ip - at.is_return;

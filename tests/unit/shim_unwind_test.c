@@ -63,7 +63,7 @@ static int without_region(void **state) {
 
 static void print_frames(const char *whose, const uint64_t *words, int count) {
   print_message("  %s:", whose);
-  for (int i = 0; i < count; i++) {
+  for (int i = 0; i < count && i < 30; i++) {
     Dl_info info = {0};
     dladdr((void *)words[i], &info);
     print_message(" %s+%lx", info.dli_sname ? info.dli_sname : "?",
@@ -98,8 +98,10 @@ NOINLINE static void hook(void) {
   errno = 4711;
   shim_walk_here(self, SHIM_HERE);
   assert_int_equal(errno, 4711);
-  int count = backtrace(theirs, FRAMES_MAX);
-  expect_same(&self->stack, theirs + 1, count - 1);
+  int count = backtrace(theirs, FRAMES_MAX), first = 1;
+  while (first < count && theirs[first] != __builtin_return_address(0))
+    first++; /* a sanitizer wraps backtrace */
+  expect_same(&self->stack, theirs + first, count - first);
 }
 
 /* ---- code of many kinds ---- */
@@ -331,7 +333,7 @@ static void coroutine_body(void) {
 static void on_a_coroutine_stack(void **state) {
   (void)state;
   size_t bytes = 16 * 4096;
-  for (int round = 0; round < 2; round++) {
+  for (volatile int round = 0; round < 2; round++) {
     char *stack =
         mmap(NULL, bytes + 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     mprotect(stack + bytes, 4096, PROT_NONE);
