@@ -5,8 +5,23 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "base/units.h"
+
+#define JUST_BEFORE_NS (2 * NS_PER_S) /* snapshots are a second apart */
+
 bool memory_has(const struct memory_process *process, enum memory_metric metric) {
   return process->present >> metric & 1;
+}
+
+uint64_t memory_resident_bytes(const struct memory *memory) {
+  uint64_t last_ns = 0, bytes = 0;
+  for (uint32_t i = 0; i < memory->process_count; i++)
+    if (memory->processes[i].last_resident_ns > last_ns)
+      last_ns = memory->processes[i].last_resident_ns;
+  for (uint32_t i = 0; i < memory->process_count; i++)
+    if (memory->processes[i].last_resident_ns + JUST_BEFORE_NS >= last_ns)
+      bytes += memory->processes[i].last[MEMORY_RSS];
+  return bytes;
 }
 
 static void add_point(struct memory_process *process, const struct profile_memory_point *point,
@@ -20,6 +35,8 @@ static void add_point(struct memory_process *process, const struct profile_memor
     process->last[m] = value;
     process->peak[m] = value > process->peak[m] ? value : process->peak[m];
   }
+  if (point->present >> MEMORY_RSS & 1)
+    process->last_resident_ns = point->time_ns;
   process->present |= point->present;
   process->points[process->point_count++] = index;
 }

@@ -15,7 +15,8 @@ struct memory_process {
   uint64_t first[MEMORY_METRICS];
   uint64_t last[MEMORY_METRICS];
   uint64_t peak[MEMORY_METRICS];
-  uint32_t *points; /* in profile.memory_points, in order of time */
+  uint64_t last_resident_ns; /* when MEMORY_RSS was last read */
+  uint32_t *points;          /* in profile.memory_points, in order of time */
   uint32_t point_count;
 };
 
@@ -28,6 +29,9 @@ struct memory {
 /* 0 or -ENOMEM; fini either way. */
 int memory_build(struct memory *memory, const struct profile *profile);
 void memory_fini(struct memory *memory);
+
+/* The resident memory of the processes that were there at the end, or just before it. */
+uint64_t memory_resident_bytes(const struct memory *memory);
 
 bool memory_has(const struct memory_process *process, enum memory_metric metric);
 

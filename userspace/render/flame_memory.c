@@ -32,28 +32,25 @@ static bool is_shown(const struct profile_heap_site *site) {
   return site->kind == HEAP_MALLOC || site->kind == HEAP_PYTHON;
 }
 
-static uint64_t live_bytes_of(const struct profile *profile, const struct profile_heap_site *site) {
-  const struct profile_heap_point *last =
-      &profile->heap_points[site->point_first + site->point_count - 1];
-  return last->allocated_bytes - last->freed_bytes;
-}
-
 static uint64_t part_of(double value, uint64_t part, uint64_t whole) {
-  double share = whole ? (double)part / (double)whole : 1;
+  double share = whole ? (double)part / (double)whole : 0;
   return value > 0 ? (uint64_t)ceil(value * share) : 0;
 }
 
-/* As analysis/calltree.h has it: rounded up, so that no leak disappears. */
+/* As the most that they held was: at the end all may have been given back. Rounded up as in
+ * analysis/calltree.h, so that no leak disappears. */
 static void divide_growth(struct flame_memory *memory, const struct leak_site *leak) {
+  const struct profile *profile = memory->profile;
   const struct heap_stack *stack = &memory->heap->stacks[leak->stack];
   const struct leak_slope *slope = memory->by_iteration ? &leak->per_iteration : &leak->per_second;
+  uint64_t whole = stack->totals.peak_bytes;
   for (uint32_t i = 0; i < stack->site_count; i++) {
-    uint32_t site = memory->heap->sites_by_stack[stack->site_first + i];
-    uint64_t live_bytes = live_bytes_of(memory->profile, &memory->profile->heap_sites[site]);
-    memory->growths[site] =
-        (struct growth){.value = part_of(slope->value, live_bytes, stack->totals.live_bytes),
-                        .low = part_of(slope->low, live_bytes, stack->totals.live_bytes),
-                        .high = part_of(slope->high, live_bytes, stack->totals.live_bytes)};
+    uint32_t index = memory->heap->sites_by_stack[stack->site_first + i];
+    const struct profile_heap_site *site = &profile->heap_sites[index];
+    uint64_t part = profile->heap_points[site->point_first + site->point_count - 1].peak_bytes;
+    memory->growths[index] = (struct growth){.value = part_of(slope->value, part, whole),
+                                             .low = part_of(slope->low, part, whole),
+                                             .high = part_of(slope->high, part, whole)};
   }
 }
 
@@ -163,30 +160,41 @@ static uint32_t bucket_of_point(const struct profile *profile, const struct memo
   return bucket_of(buckets, profile->memory_points[process->points[i]].time_ns);
 }
 
-/* The last value of each bucket that has one. Returns the number; writes nothing when `buf` is
- * NULL.
- */
+struct values {
+  struct buf *buf; /* NULL: they are only counted */
+  uint32_t count;
+  uint32_t bucket; /* of the one before */
+  uint64_t value;
+};
+
+static void put_value(struct values *values, uint32_t bucket, uint64_t value) {
+  if (values->buf) {
+    buf_put_varint(values->buf, bucket - values->bucket);
+    buf_put_varint(values->buf, format_zigzag(value - values->value));
+  }
+  values->count++;
+  values->bucket = bucket;
+  values->value = value;
+}
+
+/* The last value of each bucket that has one; 0 when the process ended before the capture did.
+ * Returns the number. */
 static uint32_t put_values(struct buf *buf, const struct profile *profile,
                            const struct memory_process *process, enum memory_metric metric,
                            const struct buckets *buckets) {
-  uint32_t count = 0, last = 0;
-  uint64_t before = 0;
+  struct values values = {.buf = buf};
   for (uint32_t i = 0; i < process->point_count; i++) {
     const struct profile_memory_point *point = &profile->memory_points[process->points[i]];
     uint32_t bucket = bucket_of_point(profile, process, i, buckets);
     bool is_last = i + 1 == process->point_count ||
                    bucket_of_point(profile, process, i + 1, buckets) != bucket;
-    if (!is_last || !(point->present >> metric & 1))
-      continue;
-    count++;
-    if (!buf)
-      continue;
-    buf_put_varint(buf, bucket - last);
-    buf_put_varint(buf, format_zigzag((int64_t)(point->values[metric] - before)));
-    last = bucket;
-    before = point->values[metric];
+    if (is_last && (point->present >> metric & 1))
+      put_value(&values, bucket, point->values[metric]);
   }
-  return count;
+  uint32_t end = bucket_of(buckets, profile->processes[process->process].end_ns);
+  if (values.count && end > values.bucket && end + 1 < buckets->count)
+    put_value(&values, end, 0);
+  return values.count;
 }
 
 static int put_series(const struct flame_memory *memory, struct buf *buf,

@@ -10,7 +10,7 @@
  * the site's entry before, the last two of them zigzag-coded, as the values of a series are; a
  * bucket's entry says what held at its end. The growth of a stack that leaks, with its interval, is
  * in bytes by iteration or second, as facts.heap.leak_unit says, and divided among its processes'
- * sites as their live bytes are; 0 when it does not leak. */
+ * sites as the most that they held is; 0 when it does not leak. */
 #ifndef RAGPROF_RENDER_FLAME_MEMORY_H
 #define RAGPROF_RENDER_FLAME_MEMORY_H
 

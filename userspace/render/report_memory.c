@@ -117,14 +117,12 @@ static void put_resident(struct memory_report *report, struct buf *buf) {
   const struct memory *memory = &report->summary->memory;
   const struct leak_process *process = fastest_process(report->summary->leaks);
   char text[UNITS_TEXT_BYTES];
-  uint64_t rss_bytes = 0;
-  for (uint32_t i = 0; i < memory->process_count; i++)
-    rss_bytes += memory->processes[i].last[MEMORY_RSS];
+  uint64_t rss_bytes = memory_resident_bytes(memory);
   if (rss_bytes)
     buf_printf(buf, "%sRSS %s", buf->length ? "; " : "", units_bytes(text, rss_bytes));
   if (!rss_bytes || !process || process->rss.low <= 0 || process->rss.value < RISING_BYTES_PER_S)
     return;
-  buf_put_text(buf, ", growing ");
+  buf_put_text(buf, memory->process_count > 1 ? ", one process growing " : ", growing ");
   put_rate(buf, process->rss.value);
   buf_put_text(buf, "/s");
   put_limit(buf, process);

@@ -206,7 +206,7 @@ class Summary {
       ['allocated', formatBytes(sums.total('alloc')), dim(` in ${formatCount(sums.view('alloc').totalCount[0])} allocations`)],
     ];
     if (resident)
-      figures.push(['RSS', formatBytes(resident[count - 1]), dim(` at most ${formatBytes(Math.max(...resident))}`)]);
+      figures.push(['RSS', formatBytes(resident.findLast(bytes => bytes > 0) || 0), dim(` at most ${formatBytes(Math.max(...resident))}`)]);
     if (facts.limit_bytes)
       figures.push(['limit', formatBytes(facts.limit_bytes), dim(` (${facts.limit_name}) `),
         `reached in ${formatLong(facts.seconds_to_limit)}`]);
