@@ -24,7 +24,7 @@ const char *leak_verdict_name(enum leak_verdict verdict);
 
 /* A robust slope: the median of the slopes between pairs of points (Theil 1950, Sen 1968), with the
  * 95 % interval of Sen's method, its variance corrected for serial correlation (Hamed and Rao
- * 1998). */
+ * 1998); where residuals wander like a random walk, not less than the error of a walk's drift. */
 struct leak_slope {
   double value; /* bytes per unit of x */
   double low;
