@@ -13,6 +13,8 @@
 #include "calls.h"
 #include "sys.h"
 
+#define LONGEST_TICK_NS 10000000u /* CONFIG_HZ=100 */
+
 SHIM_TLS uint32_t shim_cpu_interrupts;
 int shim_cpu_signal;
 
@@ -194,12 +196,14 @@ static uint64_t periods_left(const struct shim_thread *thread, uint64_t cpu_ns) 
   return all > cpu->periods ? all - cpu->periods : 0;
 }
 
-/* They were spent in the routine that the thread began with, or in what it called. */
+/* They were spent in the routine that the thread began with, or in what it called. Where that is
+ * not known they are lost, unless there are no more than pass between two ticks. */
 static void count_left(struct shim_thread *thread, uint64_t periods, uint64_t now_ns) {
   struct shim_stack *stack = &thread->handler_stack;
 
   if (!thread->cpu.base[0]) {
-    __atomic_add_fetch(&shim_region->lost_samples, periods, __ATOMIC_RELAXED);
+    if (periods * period_ns() > LONGEST_TICK_NS)
+      __atomic_add_fetch(&shim_region->lost_samples, periods, __ATOMIC_RELAXED);
     return;
   }
   *stack = (struct shim_stack){.hash = 0x1b873593, .native_end = WALK_ROOT};

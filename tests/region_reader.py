@@ -111,6 +111,7 @@ class Region:
                 )
             self.sites = self._array(file, SITES_OFF, Site, self.head.site_count)
             self.words = self._array(file, WORDS_OFF, u64, self.head.word_count)
+            self.events = self._array(file, EVENTS_OFF, Event, min(self.head.event_count, EVENTS_MAX))
             file.seek(TEXT_OFF)
             self.text = file.read(self.head.text_bytes)
 
@@ -140,7 +141,7 @@ class Region:
                 continue
             first, native = site.word_first, site.native_count
             row = {"kind": kind_name(site.kind), "native_end": site.native_end,
-                   "python_end": site.python_end, "peak_bytes": site.peak_bytes,
+                   "python_end": site.python_end, "wait_reason": site.wait_reason, "peak_bytes": site.peak_bytes,
                    "native": self.words[first:first + native],
                    "python": self.words[first + native:first + native + site.python_count]}
             row.update((name, getattr(site, name)) for name in SUMS)
@@ -162,6 +163,10 @@ class Region:
         }
         if with_sites:
             row["sites"] = list(self.site_rows())
+            row["events"] = [
+                {key: getattr(event, key) for key in "time_ns value result site tid type call waits".split()}
+                for event in self.events
+            ]
         return row
 
 
