@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Owns region.codes[]: the Python code objects that frames were seen in, each published once, with
- * its names and its line table. Lock-free, so that a signal handler may publish, too; asks for
- * every page before it reads it, as this happens once per code object. */
+/* Owns region.codes[]: the Python code that frames were seen in, each published once, with its
+ * names and its line table. Code objects that say the same are one, so that a program that compiles
+ * the same text again and again keeps its stacks. Lock-free, so that a signal handler may publish,
+ * too; asks for every page before it reads it, as this happens once per code object. */
 #include <string.h>
 
 #include "ragprof.h"
@@ -11,10 +12,13 @@
 #define NAME_BYTES_MAX 4096u
 #define LINES_BYTES_MAX (1u << 20)
 
-/* ---- the numbers of code objects ----
+/* ---- tables ----
  *
- * Open addressing; a word is the upper bits of a hash of struct shim_code, and the index plus 1. */
+ * A word of `codes` and `known` is the upper bits of a hash, and an index in codes[] plus 1. The
+ * hash is of what a code object says in `codes`, by open addressing; of where it lies, and what it
+ * points to, in `known`, where the last one to come keeps the place. */
 #define CODE_SLOTS (4u * REGION_CODES_MAX)
+#define KNOWN_SLOTS 65536u
 #define CODE_BITS 17
 #define CODE_MASK ((1ull << CODE_BITS) - 1)
 _Static_assert(REGION_CODES_MAX < CODE_MASK, "an index plus 1 fits");
@@ -25,6 +29,7 @@ _Static_assert(REGION_CODES_MAX < CODE_MASK, "an index plus 1 fits");
 
 struct tables {
   uint64_t codes[CODE_SLOTS];
+  uint64_t known[KNOWN_SLOTS];
   uint64_t texts[TEXT_SLOTS];
 };
 
@@ -71,34 +76,26 @@ static uint64_t read_u64(uint64_t address) {
   return *(const uint64_t *)address;
 }
 
-/* ---- texts ---- */
+/* ---- code objects ---- */
 
-/* The place of the bytes in text[], which they may share with equal ones. */
-static uint32_t intern(struct tables *known, const uint8_t *data, uint32_t bytes) {
-  uint64_t hash = bytes;
+/* What a code object says, in its own memory. */
+struct text {
+  const uint8_t *data; /* NULL: unreadable */
+  uint32_t length;     /* code points; bytes of a line table */
+  uint32_t kind;       /* bytes each */
+};
 
-  for (uint32_t i = 0; i < bytes; i++)
-    hash = shim_hash(hash, data[i]);
-  for (uint32_t i = 0; i < PROBES_MAX; i++) {
-    uint64_t *slot = &known->texts[(hash + i) % TEXT_SLOTS];
-    uint64_t word = __atomic_load_n(slot, __ATOMIC_ACQUIRE);
-    if (!word) {
-      uint32_t off = shim_region_text(data, bytes);
-      if (off != UINT32_MAX)
-        __atomic_store_n(slot, (hash | 1ull << 63) >> 32 << 32 | off, __ATOMIC_RELEASE);
-      return off;
-    }
-    if (word >> 32 == (hash | 1ull << 63) >> 32 &&
-        !memcmp(shim_region->text + (uint32_t)word, data, bytes))
-      return (uint32_t)word;
-  }
-  return shim_region_text(data, bytes);
-}
+struct content {
+  struct text name; /* qualified where the version has it */
+  struct text file;
+  struct text lines;
+  uint32_t first_line;
+  uint32_t flags;
+};
 
 /* A str (PEP 393). Left unreadable where it is of the form that 3.11 and earlier keep elsewhere. */
-static struct region_text put_str(struct tables *known, uint64_t string,
-                                  const struct python_offsets *o) {
-  struct region_text text = {.kind = 0};
+static struct text read_str(uint64_t string, const struct python_offsets *o) {
+  struct text text = {.kind = 0};
 
   if (!may_read(string, o->string_compact))
     return text;
@@ -111,30 +108,107 @@ static struct region_text put_str(struct tables *known, uint64_t string,
     return text;
   if (length > NAME_BYTES_MAX / kind)
     length = NAME_BYTES_MAX / kind;
-  if (!may_read(data, length * kind))
-    return text;
-  text.off = intern(known, (const uint8_t *)data, (uint32_t)length * kind);
-  text.length = text.off != UINT32_MAX ? (uint32_t)length : 0;
-  text.kind = text.off != UINT32_MAX ? kind : 0;
+  if (may_read(data, length * kind))
+    text = (struct text){.data = (const uint8_t *)data, .length = (uint32_t)length, .kind = kind};
   return text;
 }
 
-static void put_lines(struct region_code *to, uint64_t lines, const struct python_offsets *o) {
+static struct text read_lines(uint64_t lines, const struct python_offsets *o) {
+  struct text text = {.kind = 1};
+
   if (!may_read(lines, o->bytes_data))
-    return;
+    return text;
   uint64_t bytes = read_u64(lines + o->bytes_length);
   if (bytes > LINES_BYTES_MAX)
     bytes = LINES_BYTES_MAX;
-  if (!bytes || !may_read(lines + o->bytes_data, bytes))
-    return;
-  uint32_t off = shim_region_text((const void *)(lines + o->bytes_data), bytes);
-  if (off == UINT32_MAX)
-    return;
-  to->lines_off = off;
-  to->lines_bytes = (uint32_t)bytes;
+  if (may_read(lines + o->bytes_data, bytes)) {
+    text.data = (const uint8_t *)(lines + o->bytes_data);
+    text.length = (uint32_t)bytes;
+  }
+  return text;
 }
 
-/* ---- code objects ---- */
+static struct content read_content(const struct shim_code *code, const struct python_offsets *o) {
+  uint64_t name = code->name;
+
+  if (o->code_qualname != OFFSET_NONE)
+    name = read_u64(code->address + o->code_qualname);
+  return (struct content){
+      .name = read_str(name, o),
+      .file = read_str(code->filename, o),
+      .lines = read_lines(code->lines, o),
+      .first_line = code->first_line,
+      .flags = read_u32(code->address + o->code_flags),
+  };
+}
+
+static uint64_t hash_text(uint64_t hash, const struct text *text) {
+  uint32_t bytes = text->data ? text->length * text->kind : 0, at = 0;
+
+  hash = shim_hash(hash, (uint64_t)bytes << 3 | text->kind);
+  for (; at + 8 <= bytes; at += 8) {
+    uint64_t word;
+    memcpy(&word, text->data + at, sizeof(word));
+    hash = shim_hash(hash, word);
+  }
+  for (; at < bytes; at++)
+    hash = shim_hash(hash, text->data[at]);
+  return hash;
+}
+
+static uint64_t hash_content(const struct content *content) {
+  uint64_t hash = hash_text(content->first_line, &content->name);
+
+  hash = hash_text(hash, &content->file);
+  hash = hash_text(hash, &content->lines);
+  return shim_hash(hash, content->flags);
+}
+
+static uint64_t hash_place(const struct shim_code *code) {
+  uint64_t hash = shim_hash(code->address, code->filename);
+
+  hash = shim_hash(hash, code->name);
+  hash = shim_hash(hash, code->name_hash);
+  hash = shim_hash(hash, code->lines);
+  return shim_hash(hash, code->first_line);
+}
+
+/* ---- publishing ---- */
+
+/* The place of a text in text[], which it may share with equal ones; UINT32_MAX: it is full. */
+static uint32_t intern(struct tables *to, const struct text *text) {
+  uint32_t bytes = text->length * text->kind;
+  uint64_t hash = hash_text(0, text), tag = (hash | 1ull << 63) >> 32;
+
+  for (uint32_t i = 0; i < PROBES_MAX; i++) {
+    uint64_t *slot = &to->texts[(hash + i) % TEXT_SLOTS];
+    uint64_t word = __atomic_load_n(slot, __ATOMIC_ACQUIRE);
+    if (!word) {
+      uint32_t off = shim_region_text(text->data, bytes);
+      if (off != UINT32_MAX)
+        __atomic_store_n(slot, tag << 32 | off, __ATOMIC_RELEASE);
+      return off;
+    }
+    uint64_t end = (uint64_t)(uint32_t)word + bytes;
+    if (word >> 32 == tag && end <= __atomic_load_n(&shim_region->text_bytes, __ATOMIC_RELAXED) &&
+        !memcmp(shim_region->text + (uint32_t)word, text->data, bytes))
+      return (uint32_t)word;
+  }
+  return shim_region_text(text->data, bytes);
+}
+
+static struct region_text put_text(struct tables *to, const struct text *text) {
+  struct region_text put = {.kind = 0};
+
+  if (!text->data)
+    return put;
+  put.off = intern(to, text);
+  if (put.off == UINT32_MAX)
+    return (struct region_text){.kind = 0};
+  put.length = text->length;
+  put.kind = text->kind;
+  return put;
+}
 
 /* An index of its own; REGION_CODES_MAX when all are taken. */
 static uint32_t reserve(struct region *region) {
@@ -149,50 +223,35 @@ static uint32_t reserve(struct region *region) {
   return count;
 }
 
-static uint32_t publish(struct tables *known, const struct shim_code *code,
-                        const struct python_offsets *o) {
+/* Its index plus 1; 0: there is no room. */
+static uint32_t publish(struct tables *in, const struct content *content, uint32_t version) {
   struct region *region = shim_region;
   uint32_t index = reserve(region);
 
-  if (index == REGION_CODES_MAX) {
-    __atomic_add_fetch(&region->lost_codes, 1, __ATOMIC_RELAXED);
+  if (index == REGION_CODES_MAX)
     return 0;
-  }
   struct region_code *to = &region->codes[index];
-  uint64_t name = code->name;
-  if (o->code_qualname != OFFSET_NONE)
-    name = read_u64(code->address + o->code_qualname);
-  to->name = put_str(known, name, o);
-  to->file = put_str(known, code->filename, o);
-  to->first_line = code->first_line;
-  to->flags = read_u32(code->address + o->code_flags);
-  to->version = o->version;
-  put_lines(to, code->lines, o);
+  struct region_text lines = put_text(in, &content->lines);
+  to->name = put_text(in, &content->name);
+  to->file = put_text(in, &content->file);
+  to->first_line = content->first_line;
+  to->flags = content->flags;
+  to->lines_off = lines.off;
+  to->lines_bytes = lines.length;
+  to->version = version;
   __atomic_store_n(&to->state, 1, __ATOMIC_RELEASE);
   return index + 1;
 }
 
-static uint64_t hash_of(const struct shim_code *code) {
-  uint64_t hash = shim_hash(code->address, code->filename);
+static uint32_t find_content(struct tables *in, const struct content *content, uint32_t version) {
+  uint64_t hash = hash_content(content), index = 0;
 
-  hash = shim_hash(hash, code->name);
-  hash = shim_hash(hash, code->name_hash);
-  hash = shim_hash(hash, code->lines);
-  return shim_hash(hash, code->first_line);
-}
-
-uint32_t shim_code_index(const struct shim_code *code, const struct python_offsets *offsets) {
-  struct tables *known = get_tables();
-  uint64_t hash = hash_of(code), index = 0;
-
-  if (!known)
-    return 0;
   for (uint32_t i = 0; i < PROBES_MAX; i++) {
-    uint64_t *slot = &known->codes[(hash + i) % CODE_SLOTS];
+    uint64_t *slot = &in->codes[(hash + i) % CODE_SLOTS];
     uint64_t word = __atomic_load_n(slot, __ATOMIC_ACQUIRE);
     if (!word) {
       if (!index)
-        index = publish(known, code, offsets);
+        index = publish(in, content, version);
       if (!index || __atomic_compare_exchange_n(slot, &word, (hash & ~CODE_MASK) | index, false,
                                                 __ATOMIC_RELEASE, __ATOMIC_ACQUIRE))
         return (uint32_t)index;
@@ -200,6 +259,24 @@ uint32_t shim_code_index(const struct shim_code *code, const struct python_offse
     if ((word ^ hash) >> CODE_BITS == 0)
       return (uint32_t)(word & CODE_MASK);
   }
-  __atomic_add_fetch(&shim_region->lost_codes, 1, __ATOMIC_RELAXED);
   return 0;
+}
+
+uint32_t shim_code_index(const struct shim_code *code, const struct python_offsets *offsets) {
+  struct tables *all = get_tables();
+
+  if (!all)
+    return 0;
+  uint64_t place = hash_place(code);
+  uint64_t *known = &all->known[place % KNOWN_SLOTS];
+  uint64_t word = __atomic_load_n(known, __ATOMIC_ACQUIRE);
+  if (word && (word ^ place) >> CODE_BITS == 0)
+    return (uint32_t)(word & CODE_MASK);
+  struct content content = read_content(code, offsets);
+  uint32_t index = find_content(all, &content, offsets->version);
+  if (index)
+    __atomic_store_n(known, (place & ~CODE_MASK) | index, __ATOMIC_RELEASE);
+  else
+    __atomic_add_fetch(&shim_region->lost_codes, 1, __ATOMIC_RELAXED);
+  return index;
 }
