@@ -221,3 +221,29 @@ PYTHON
     equal "0 29" "$(serve_and_send http:/sear "$python" "$scratch/sender.py")" "$python: another"
   done
 }
+
+@test "reloaded, inherited, copied and wrapped functions are counted" {
+  local python
+  printf 'def step(): pass\nfor i in range(3): step()\n' >"$scratch/one.py" # 3 each time that it is loaded
+  cat >"$scratch/two.py" <<'PYTHON'
+import copy, functools, importlib, types
+import one # 3
+for i in range(4):
+    importlib.reload(one) # 12
+class C:
+    def step(self): pass
+    __call__ = step
+class D(C):
+    def step(self): super().step()
+D().step(), D.step(D()) # 2 each
+D()(), C.step(D()) # 1 each
+made = types.FunctionType(one.step.__code__, {})
+made(), made(), copy.copy(one.step)() # 3
+cached = functools.lru_cache(None)(one.step)
+cached(), cached() # 1
+PYTHON
+  for python in $(pythons); do
+    equal 25 "$(iterations py:step "$python" "$scratch/two.py")" "$python"
+    rm -rf "$scratch/__pycache__"
+  done
+}

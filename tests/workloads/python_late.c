@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-// Loads a libpython at run time, as servers with a Python plug-in do, and runs a program in it; then
-// shuts it down and does the same again.
+// Loads a libpython at run time, as servers with a Python plug-in do, and runs a program in it;
+// then shuts it down and does the same again.
 //
 // usage: python_late LIBPYTHON CODE
 #include <dlfcn.h>

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // Counts CPython's small blocks on its own, for holding against the shim's sums: preloaded, it puts
-// itself below or beside it, by PyMem_SetAllocator. A block is small when pymalloc keeps it: 1 to 512
-// bytes, unless it came from another by realloc. Writes allocations, bytes, frees and freed
+// itself below or beside it, by PyMem_SetAllocator. A block is small when pymalloc keeps it: 1 to
+// 512 bytes, unless it came from another by realloc. Writes allocations, bytes, frees and freed
 // bytes to the file that PYTHON_COUNTER names, as they change.
 #include <dlfcn.h>
 #include <fcntl.h>
