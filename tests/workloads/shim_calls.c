@@ -39,12 +39,13 @@ int __open64_2(const char *, int);
 int __openat_2(int, const char *, int);
 int __openat64_2(int, const char *, int);
 
+/* clang-format off */
 #define CALLS(X)                                                                                   \
-  X(read)                                                                                          \
-  X(write) X(pread) X(pwrite) X(send) X(recv) X(sendfile) X(connect) X(accept) X(poll) X(select)   \
-      X(epoll_wait) X(open) X(close) X(fsync) X(fdatasync) X(pthread_mutex_lock)                   \
-          X(pthread_rwlock_lock) X(pthread_cond_wait) X(sem_wait) X(pthread_join) X(nanosleep)     \
-              X(wait) X(getaddrinfo)
+  X(read) X(write) X(pread) X(pwrite) X(send) X(recv) X(sendfile) X(connect) X(accept) X(poll)     \
+  X(select) X(epoll_wait) X(open) X(close) X(fsync) X(fdatasync) X(pthread_mutex_lock)             \
+  X(pthread_rwlock_lock) X(pthread_cond_wait) X(sem_wait) X(pthread_join) X(nanosleep) X(wait)     \
+  X(getaddrinfo)
+/* clang-format on */
 
 enum call {
 #define CALL_ENUM(name) CALL_##name,
