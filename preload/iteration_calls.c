@@ -3,7 +3,7 @@
  * version offers:
  *
  *   3.8–3.10  A frame evaluation function (PEP 523) that passes on by a jump. It has no frame of
- *             its own, and in these versions nothing else changes by it. 1–2 ns a Python call.
+ *             its own, and in these versions nothing else changes by it. A few ns a Python call.
  *   3.11      The code object is replaced by a copy that first calls a built-in function. The
  *             target can see that constant, and cannot marshal or pickle the code by value.
  *   3.12 on   Local events of sys.monitoring (PEP 669). The target can see a tool named ragprof.
