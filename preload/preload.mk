@@ -27,7 +27,7 @@ $(B)/shim/%.o: %.c
 
 # Unit tests link the parts of the shim that define no hooked name, built as the rest is.
 SHIM_TESTED := $(filter-out $(addprefix preload/,hooks.c operators.c maps.c loader.c mallinfo.c \
-  real.c init.c calls.c calls_%.c cpu.c sandbox.c signals.c),$(SHIM_SOURCES))
+  real.c init.c calls.c calls_%.c cpu.c sandbox.c confine.c signals.c),$(SHIM_SOURCES))
 SHIM_TEST_LIBRARY := $(B)/libragprof_shim_test.a
 SHIM_TESTS := $(filter $(B)/tests/unit/shim_%,$(UNIT_TESTS))
 

@@ -20,7 +20,18 @@
 struct region *shim_region;
 uint32_t shim_region_serial;
 
-static uint64_t steps_made[(STEPS + 63) / 64]; /* a bit each */
+struct file {
+  struct region *region;
+  uint64_t steps_made[(STEPS + 63) / 64]; /* a bit each */
+};
+
+static struct file own;
+static struct file spare; /* see shim_region_spare */
+static uint32_t spare_is_made;
+
+/* Once the file system is full: requests that are turned down before it is asked again. */
+#define REFUSALS 4096u
+static uint32_t refusals;
 
 /* Has the kernel write to a page on our behalf, which fails where our own write would be a SIGBUS.
  * Adds 0, so that what other threads write there is kept. */
@@ -29,8 +40,8 @@ static bool touch_page(const uint8_t *page) {
                       FUTEX_OP(FUTEX_OP_ADD, 0, FUTEX_OP_CMP_EQ, 0)) >= 0;
 }
 
-static bool make_step(size_t step) {
-  const uint8_t *start = (const uint8_t *)shim_region + step * STEP_BYTES;
+static bool make_step(const struct region *region, size_t step) {
+  const uint8_t *start = (const uint8_t *)region + step * STEP_BYTES;
 
 #ifdef MADV_POPULATE_WRITE /* Linux 5.14 */
   if (shim_syscall(SYS_madvise, start, STEP_BYTES, MADV_POPULATE_WRITE) == 0)
@@ -42,19 +53,35 @@ static bool make_step(size_t step) {
   return true;
 }
 
-bool shim_region_room(const void *data, size_t bytes) {
-  size_t off = (size_t)((const uint8_t *)data - (const uint8_t *)shim_region);
+static bool is_refused(void) {
+  uint32_t left = __atomic_load_n(&refusals, __ATOMIC_RELAXED);
+
+  if (left)
+    __atomic_store_n(&refusals, left - 1, __ATOMIC_RELAXED);
+  return left != 0;
+}
+
+static inline bool make_room(struct file *file, const void *data, size_t bytes) {
+  size_t off = (size_t)((const uint8_t *)data - (const uint8_t *)file->region);
 
   for (size_t step = off / STEP_BYTES; step * STEP_BYTES < off + bytes; step++) {
     uint64_t bit = 1ull << step % 64;
-    uint64_t *word = &steps_made[step / 64];
+    uint64_t *word = &file->steps_made[step / 64];
     if (SHIM_LIKELY(__atomic_load_n(word, __ATOMIC_ACQUIRE) & bit))
       continue;
-    if (!make_step(step))
+    if (is_refused())
       return false;
+    if (!make_step(file->region, step)) {
+      __atomic_store_n(&refusals, REFUSALS, __ATOMIC_RELAXED);
+      return false;
+    }
     __atomic_fetch_or(word, bit, __ATOMIC_RELEASE);
   }
   return true;
+}
+
+bool shim_region_room(const void *data, size_t bytes) {
+  return make_room(&own, data, bytes);
 }
 
 /* Appends a number in decimal; the end. */
@@ -166,33 +193,81 @@ static void make_common_sites(struct region *region) {
   }
 }
 
-bool shim_region_start(void) {
+static void unmap(struct file *file) {
+  if (file->region)
+    shim_syscall(SYS_munmap, file->region, STEPS * STEP_BYTES);
+  file->region = NULL;
+}
+
+/* A new file with room for what every region has. */
+static bool open_file(struct file *file) {
   struct region *region = map_new();
   if (!region)
     return false;
 
-  memset(steps_made, 0, sizeof(steps_made));
-  shim_sites_start();
-  shim_region = region;
-  shim_region_serial++;
   size_t fixed =
       shim_config.calls ? offsetof(struct region, modules) : offsetof(struct region, calls);
-  if (!shim_region_room(region, fixed) ||
-      !shim_region_room(region->sites, (REGION_CALLS + 1) * sizeof(region->sites[0]))) {
-    shim_region = NULL;
-    shim_syscall(SYS_munmap, region, STEPS * STEP_BYTES);
-    return false;
-  }
+  memset(file->steps_made, 0, sizeof(file->steps_made));
+  file->region = region;
+  refusals = 0;
+  if (make_room(file, region, fixed) &&
+      make_room(file, region->sites, (REGION_CALLS + 1) * sizeof(region->sites[0])))
+    return true;
+  unmap(file);
+  return false;
+}
+
+/* Counting goes to the own file from here on. */
+static void begin(void) {
+  struct region *region = own.region;
+
   describe(region);
   make_common_sites(region);
+  shim_sites_start();
+  shim_region_serial++;
+  shim_region = region;
   __atomic_store_n(&region->state, REGION_RUNNING, __ATOMIC_RELEASE);
+}
+
+bool shim_region_start(void) {
+  if (!open_file(&own))
+    return false;
+  begin();
+  return true;
+}
+
+void shim_region_spare(void) {
+  if (__atomic_exchange_n(&spare_is_made, 1, __ATOMIC_RELAXED))
+    return;
+  if (!open_file(&spare))
+    spare.region = NULL;
+}
+
+/* The first child to come has it. */
+static bool take_spare(void) {
+  uint32_t nobody = 0, pid = (uint32_t)shim_syscall(SYS_getpid);
+
+  if (!spare.region || !__atomic_compare_exchange_n(&spare.region->pid, &nobody, pid, false,
+                                                    __ATOMIC_ACQUIRE, __ATOMIC_RELAXED))
+    return false;
+  own = spare;
+  spare.region = NULL;
   return true;
 }
 
 bool shim_region_forked(void) {
-  shim_syscall(SYS_munmap, shim_region, STEPS * STEP_BYTES);
+  struct region *parents = own.region;
+  bool has_own = open_file(&own) || take_spare();
+
+  if (!has_own) /* it is told where it still can be */
+    __atomic_add_fetch(&parents->lost_threads, 1, __ATOMIC_RELAXED);
   shim_region = NULL;
-  return shim_region_start();
+  shim_syscall(SYS_munmap, parents, STEPS * STEP_BYTES);
+  unmap(&spare);
+  spare_is_made = 0;
+  if (has_own)
+    begin();
+  return has_own;
 }
 
 uint32_t shim_region_text(const void *data, size_t bytes) {

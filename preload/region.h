@@ -14,7 +14,9 @@
 
 /* A session's folder is named REGION_FOLDER_PREFIX and six random characters, in /dev/shm or what
  * takes its place; a process's file there is "PID.N", N from 0 up: a PID has a new one after exec.
- */
+ * A file stays in REGION_STARTING as a spare when its process is about to shut itself in: a child
+ * of that process which cannot make its own takes it, so that region.pid may be another than the
+ * name says. */
 #define REGION_FOLDER_PREFIX "ragprof-"
 
 /* The environment: RAGPROF_SHIM="FOLDER key=value ...", as written by userspace/capture and read by
@@ -241,7 +243,7 @@ struct region {
   uint64_t lost_codes;
   uint64_t lost_modules;
   uint64_t lost_samples; /* timer periods that passed while the signal could not be taken */
-  uint64_t lost_threads; /* threads whose calls were passed through uncounted */
+  uint64_t lost_threads; /* threads, or whole forked children, that went uncounted */
 
   /* The collector writes these two, and nothing else: a number that asks for a new mallinfo when it
    * differs from `answered`. */

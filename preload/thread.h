@@ -18,6 +18,9 @@ bool shim_start(void);
 bool shim_region_start(void);
 /* region.c: the same in a fork's child, which gives up its parent's. */
 bool shim_region_forked(void);
+/* region.c: makes a second file, which the first child takes that cannot make its own. For a
+ * process that is about to lose its right or way to the folder. */
+void shim_region_spare(void);
 /* sites.c: a new region has no sites yet. */
 void shim_sites_start(void);
 /* The parts of shim.h that are set up at start and after a fork. */
