@@ -355,7 +355,7 @@ int session_add(struct session *session, pid_t pid) {
 
 /* ---- run ---- */
 
-static void begin_shim(struct session *session) {
+static int begin_shim(struct session *session) {
   struct shim_sink sink = {.writer = session->writer,
                            .processes = session->processes,
                            .modules = session->modules,
@@ -364,7 +364,7 @@ static void begin_shim(struct session *session) {
                            .accounts = session->accounts,
                            .start_ns = session->start_ns,
                            .follow_children = session->options.follow_children};
-  shim_begin(session->shim, &sink);
+  return shim_begin(session->shim, &sink);
 }
 
 int session_activate(struct session *session) {
@@ -382,7 +382,7 @@ int session_activate(struct session *session) {
                      session->programs ? programs_event(session->programs) : "cpu-clock",
                      session->programs != NULL, session->shim != NULL);
   if (!result && session->shim)
-    begin_shim(session);
+    result = begin_shim(session);
   getrusage(RUSAGE_SELF, &session->usage_at_start);
   return result;
 }

@@ -22,9 +22,8 @@
 #define COST 50                           /* looking may take one part in so many of the time */
 #define POINTS 120                        /* of a site, before they are thinned out */
 #define ITERATION_POINTS 60
-#define CREDIT_NS                                                                                  \
-  (100 * NS_PER_MS) /* that iterations may cost at first, when all stacks are new                  \
-                     */
+#define CREDIT_NS (200 * NS_PER_MS) /* that iterations may cost at first */
+#define LEARN_NS (5 * NS_PER_MS)    /* for new stacks, at each look */
 #define PUT_NS_MAX (60 * NS_PER_S)
 #define CALLS_NS (10 * NS_PER_S)
 #define ACCOUNT_NS (250 * NS_PER_MS)
@@ -88,6 +87,7 @@ void shim_free(struct shim *shim) {
     shim_process_free(shim->processes[i]);
   free(shim->processes);
   heap_sums_free(shim->shared.heap);
+  free(shim->shared.stacks.event);
   shim_folder_free(shim->folder);
   free(shim);
 }
@@ -124,7 +124,11 @@ void shim_environment(const struct shim *shim, uint32_t cpu_hz, struct buf *out)
 
 int shim_begin(struct shim *shim, const struct shim_sink *sink) {
   shim->shared.sink = *sink;
-  shim->shared.stacks = (struct shim_stacks){.stacks = sink->stacks, .modules = sink->modules};
+  shim->shared.stacks = (struct shim_stacks){.stacks = sink->stacks,
+                                             .modules = sink->modules,
+                                             .event = malloc(sizeof(struct event_stack))};
+  if (!shim->shared.stacks.event)
+    return error_set(ENOMEM, "out of memory");
   shim->read_from_ns = sink->start_ns;
   shim->calls_from_ns = sink->start_ns + CALLS_NS;
   return 0;
@@ -241,7 +245,7 @@ static void read_all(struct shim *shim, uint64_t now_ns, bool with_proc) {
     struct shim_process *process = shim->processes[i];
     if (process->stage != SHIM_LIVE)
       continue;
-    shim_process_sites(process, &shim->shared, now_ns);
+    shim_process_sites(process, &shim->shared, now_ns, false);
     shim_process_memory(process, &shim->shared, now_ns, with_proc);
   }
   uint64_t live_bytes = total_live_bytes(shim);
@@ -274,7 +278,8 @@ static void take_sums(struct shim *shim, uint64_t now_ns) {
         now_ns + longer(shim->options.snapshot_ns * (1 + shim->count / 16), cost_ns * COST);
   if (!is_iteration)
     return;
-  shim->iteration_cost_ns += cost_ns;
+  if (shim->iteration_from_ns) /* the first meets the stacks of the start, which any look would */
+    shim->iteration_cost_ns += cost_ns;
   shim->iteration_from_ns = now_ns + (now_ns - shim->first_iteration_ns) / ITERATION_POINTS;
 }
 
@@ -298,6 +303,13 @@ static void take_accounts(struct shim *shim, uint64_t now_ns) {
   shim->account_from_ns = now_ns + longer(ACCOUNT_NS, (clock_cost_ns() - begin_ns) * COST);
 }
 
+static void learn(struct shim *shim, uint64_t now_ns) {
+  uint64_t budget_ns = LEARN_NS;
+  for (uint32_t i = 0; i < shim->count && budget_ns; i++)
+    if (shim->processes[i]->stage == SHIM_LIVE)
+      budget_ns = shim_process_learn(shim->processes[i], &shim->shared, now_ns, budget_ns);
+}
+
 uint64_t shim_tick(struct shim *shim, uint64_t now_ns) {
   uint64_t pause_ns = shim->options.iteration ? LOOK_ITERATION_NS : LOOK_NS;
   if (shim->options.snapshot_ns < pause_ns)
@@ -307,6 +319,7 @@ uint64_t shim_tick(struct shim *shim, uint64_t now_ns) {
   look_at_all(shim, now_ns);
   drop_done(shim);
   uint64_t cost_ns = clock_cost_ns() - begin_ns;
+  learn(shim, now_ns);
   take_sums(shim, now_ns);
   take_calls(shim, now_ns);
   take_accounts(shim, now_ns);

@@ -25,7 +25,8 @@
 struct site_seen {
   bool is_known; /* node and about hold */
   uint32_t node;
-  uint32_t about;     /* heap: its id in the trace; call: the thread of the slow one seen last */
+  uint32_t about; /* heap: its id in the trace; call: the thread of the slow one seen last */
+  uint64_t waiting_bytes; /* allocated and freed, when it was read last without being known */
   uint64_t counts[4]; /* allocations, allocated_bytes, frees, freed_bytes; for a call, the two last
                          are the calls and ns that were written */
 };
@@ -116,8 +117,8 @@ static uint64_t growth(uint64_t *seen, uint64_t now) {
   return grown;
 }
 
-static void take_heap(struct shim_process *process, struct shim_shared *shared, uint32_t kind,
-                      const struct region_site *site, struct site_seen *seen) {
+static void take_heap(struct shim_shared *shared, const struct region_site *site,
+                      struct site_seen *seen) {
   struct trace_heap heap = {.site = seen->about,
                             .allocations = growth(&seen->counts[0], site->allocations),
                             .allocated_bytes = growth(&seen->counts[1], site->allocated_bytes),
@@ -125,11 +126,6 @@ static void take_heap(struct shim_process *process, struct shim_shared *shared, 
                             .freed_bytes = growth(&seen->counts[3], site->freed_bytes),
                             .peak_bytes = site->peak_bytes};
   heap_sums_add(shared->heap, &heap);
-  if (kind > REGION_PYTHON)
-    return;
-  process->allocations += heap.allocations;
-  process->allocated_bytes += heap.allocated_bytes;
-  process->freed_bytes += heap.freed_bytes;
 }
 
 /* What the descriptor told, or what the call usually waits for. */
@@ -168,37 +164,87 @@ static bool is_unchanged(const struct region_site *site, const struct site_seen 
          site->frees == seen->counts[2] && site->freed_bytes == seen->counts[3];
 }
 
+/* Whether a site goes on counting while its stack is not known yet: that one cannot wait. */
+static bool is_active(const struct region_site *site, struct site_seen *seen) {
+  uint64_t bytes = site->allocated_bytes + site->freed_bytes, before = seen->waiting_bytes;
+  seen->waiting_bytes = bytes;
+  return before && before != bytes;
+}
+
 static void take_site(struct shim_process *process, struct shim_shared *shared, uint32_t index,
-                      const struct region_site *site, uint64_t now_ns) {
+                      const struct region_site *site, uint64_t now_ns, bool final) {
   uint32_t kind = region_site_kind(index, site);
   bool is_heap = kind < REGION_HEAP_KINDS;
   bool is_call = kind >= REGION_CALLS && kind < REGION_CALLS + REGION_CALL_COUNT;
   if (!is_heap && !(is_call && shared->sink.accounts))
     return;
   struct site_seen *seen = seen_site(process, index);
-  if (!seen || is_unchanged(site, seen) || !know(process, shared, index, site, seen, now_ns))
+  if (!seen || is_unchanged(site, seen))
+    return;
+  if (!seen->is_known && !final && !is_active(site, seen))
+    return;
+  if (!know(process, shared, index, site, seen, now_ns))
     return;
   if (is_heap)
-    take_heap(process, shared, kind, site, seen);
+    take_heap(shared, site, seen);
   else
     take_waits(process, shared, kind, site, seen, now_ns);
 }
 
-void shim_process_sites(struct shim_process *process, struct shim_shared *shared, uint64_t now_ns) {
+/* The next sites from `first` on; returns how many. */
+static uint32_t read_batch(const struct shim_process *process, uint32_t first,
+                           struct region_site sites[SITE_BATCH]) {
+  uint32_t left = process->head.site_count - first;
+  return region_read_sites(&process->source, first, left < SITE_BATCH ? left : SITE_BATCH, sites);
+}
+
+uint64_t shim_process_learn(struct shim_process *process, struct shim_shared *shared,
+                            uint64_t now_ns, uint64_t budget_ns) {
   struct region_site sites[SITE_BATCH];
-  uint32_t count = process->head.site_count;
-  for (uint32_t first = 0; first < count; first += SITE_BATCH) {
-    uint32_t wanted = count - first < SITE_BATCH ? count - first : SITE_BATCH;
-    uint32_t got = region_read_sites(&process->source, first, wanted, sites);
-    for (uint32_t i = 0; i < got; i++)
-      take_site(process, shared, first + i, &sites[i], now_ns);
+  uint64_t begin_ns = clock_cost_ns(), cost_ns = 0;
+  while (process->learn_next < process->head.site_count && cost_ns < budget_ns) {
+    uint32_t got = read_batch(process, process->learn_next, sites);
+    if (!got)
+      break;
+    for (uint32_t i = 0; i < got && cost_ns < budget_ns; i++) {
+      uint32_t index = process->learn_next++;
+      struct site_seen *seen = seen_site(process, index);
+      if (seen && region_site_kind(index, &sites[i]) < REGION_HEAP_KINDS && sites[i].allocations)
+        know(process, shared, index, &sites[i], seen, now_ns);
+      cost_ns = i % 16 ? cost_ns : clock_cost_ns() - begin_ns;
+    }
+  }
+  return cost_ns < budget_ns ? budget_ns - cost_ns : 0;
+}
+
+static void raise_to(uint64_t *to, uint64_t value) {
+  if (*to < value)
+    *to = value;
+}
+
+void shim_process_sites(struct shim_process *process, struct shim_shared *shared, uint64_t now_ns,
+                        bool final) {
+  struct region_site sites[SITE_BATCH];
+  uint64_t allocations = 0, allocated_bytes = 0, freed_bytes = 0;
+  for (uint32_t first = 0, got; first < process->head.site_count; first += got) {
+    got = read_batch(process, first, sites);
+    if (!got)
+      break;
+    for (uint32_t i = 0; i < got; i++) {
+      take_site(process, shared, first + i, &sites[i], now_ns, final);
+      if (region_site_kind(first + i, &sites[i]) > REGION_PYTHON)
+        continue;
+      allocations += sites[i].allocations;
+      allocated_bytes += sites[i].allocated_bytes;
+      freed_bytes += sites[i].freed_bytes;
+    }
   }
   process->waits_ns = now_ns;
-  uint64_t live_bytes = shim_process_live_bytes(process);
-  if (process->peak_bytes < live_bytes)
-    process->peak_bytes = live_bytes;
-  if (process->peak_bytes < process->head.peak_bytes)
-    process->peak_bytes = process->head.peak_bytes;
+  raise_to(&process->allocations, allocations);
+  raise_to(&process->allocated_bytes, allocated_bytes);
+  raise_to(&process->freed_bytes, freed_bytes);
+  raise_to(&process->peak_bytes, shim_process_live_bytes(process));
+  raise_to(&process->peak_bytes, process->head.peak_bytes);
 }
 
 /* ---- events ---- */
@@ -519,9 +565,9 @@ void shim_process_finish(struct shim_process *process, struct shim_shared *share
   process->image.is_current &= !successor;
   shim_process_look(process, shared, now_ns);
   shim_process_events(process, shared, now_ns, true);
-  shim_process_sites(process, shared, now_ns);
+  shim_process_sites(process, shared, now_ns, true);
   if (shared->sink.accounts) /* once more, for what the last reading left over */
-    shim_process_sites(process, shared, now_ns);
+    shim_process_sites(process, shared, now_ns, true);
   shim_process_calls(process, shared);
   shim_process_memory(process, shared, now_ns, false);
   if (successor)

@@ -41,6 +41,7 @@ struct shim_process {
   struct shim_image image;
   struct site_seen *sites;
   uint32_t site_capacity;
+  uint32_t learn_next; /* sites before it were looked at by shim_process_learn */
   uint64_t next_event;
   uint64_t event_at_last_look; /* and when it stood there first: one is never finished */
   uint64_t event_since_ns;
@@ -68,8 +69,15 @@ void shim_process_look(struct shim_process *process, struct shim_shared *shared,
 void shim_process_events(struct shim_process *process, struct shim_shared *shared, uint64_t now_ns,
                          bool final);
 
-/* Adds what the sites counted since the last time. */
-void shim_process_sites(struct shim_process *process, struct shim_shared *shared, uint64_t now_ns);
+/* Makes stacks of new sites known, in order, for as long as budget_ns of CPU time lasts: a program
+ * may begin with tens of thousands. Returns what is left of it. */
+uint64_t shim_process_learn(struct shim_process *process, struct shim_shared *shared,
+                            uint64_t now_ns, uint64_t budget_ns);
+
+/* Adds what the sites counted since the last time: those that are known, those that go on counting,
+ * and when it is `final` all. The totals are of all. */
+void shim_process_sites(struct shim_process *process, struct shim_shared *shared, uint64_t now_ns,
+                        bool final);
 
 /* Writes a memory record. `with_proc` false: only what the region says. */
 void shim_process_memory(struct shim_process *process, const struct shim_shared *shared,

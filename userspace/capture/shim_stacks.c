@@ -164,6 +164,7 @@ static uint32_t code_id(struct shim_image *image, struct shim_stacks *shared,
 
 static void fill(struct event_stack *event, const struct shim_image *image,
                  const struct region_site *site, uint64_t id) {
+  memset(event, 0, offsetof(struct event_stack, frames));
   event->type = EVENT_STACK;
   event->tgid = image->process.pid;
   event->id = id;
@@ -176,9 +177,9 @@ static void fill(struct event_stack *event, const struct shim_image *image,
 uint32_t shim_image_node(struct shim_image *image, struct shim_stacks *shared,
                          const struct region_source *source, const struct region_head *head,
                          const struct region_site *site, uint64_t now_ns) {
-  struct event_stack *event = calloc(1, sizeof(*event));
+  struct event_stack *event = shared->event;
   uint32_t node = 0;
-  if (event && region_read_stack(source, head, site, event->frames)) {
+  if (region_read_stack(source, head, site, event->frames)) {
     if (read_modules(image, shared, source, head) || site->generation != image->generation)
       map_modules(image, site->generation);
     map_unknown(image, shared, event->frames, site->native_count, now_ns);
@@ -193,6 +194,5 @@ uint32_t shim_image_node(struct shim_image *image, struct shim_stacks *shared,
     stack_store_stack_of(shared->stacks, &image->process, event, sizeof(*event));
     node = stack_store_node(shared->stacks, event->id);
   }
-  free(event);
   return node;
 }

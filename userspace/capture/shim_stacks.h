@@ -17,7 +17,8 @@
 struct shim_stacks {
   struct stack_store *stacks;
   struct module_store *modules;
-  uint32_t code_count; /* given ids so far */
+  struct event_stack *event; /* scratch */
+  uint32_t code_count;       /* given ids so far */
   uint64_t stack_count;
 };
 
