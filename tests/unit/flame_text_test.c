@@ -61,6 +61,39 @@ static void paths_are_shortened(void **state) {
     assert_string_equal(flame_short_path(rows[i][0]), rows[i][1]);
 }
 
+static void functions_without_a_name_are_shortened_but_in_folded_stacks(void **state) {
+  struct profile_function function = {
+      .name = "[unknown] libx.so+0x12", .file = "", .module = "", .kind = FRAME_NATIVE};
+  struct profile profile = {.functions = &function, .function_count = 1};
+  struct calltree_node node = {0};
+  struct buf buf = {0};
+  (void)state;
+  flame_put_label(&buf, FLAME_PLAIN, &profile, &node);
+  assert_string_equal(buf_text(&buf), "libx.so+0x12");
+  buf_clear(&buf);
+  flame_put_label(&buf, FLAME_FOLDED, &profile, &node);
+  assert_string_equal(buf_text(&buf), "[unknown] libx.so+0x12");
+  buf_fini(&buf);
+}
+
+static void values_have_units(void **state) {
+  static const struct {
+    enum calltree_unit unit;
+    uint64_t value;
+    const char *expected;
+  } rows[] = {
+      {CALLTREE_NS, 1500000, "1.50 ms"},
+      {CALLTREE_BYTES, 1536, "1.50 KiB"},
+      {CALLTREE_BYTES_PER_S, 64, "64 B/s"},
+      {CALLTREE_BYTES_PER_ITERATION, 3 << 20, "3.00 MiB per iteration"},
+  };
+  (void)state;
+  for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
+    char text[FLAME_VALUE_BYTES];
+    assert_string_equal(flame_value(text, rows[i].unit, rows[i].value), rows[i].expected);
+  }
+}
+
 static void expect_sha256(const char *text, const char *expected) {
   uint8_t digest[DIGEST_BYTES];
   char hex[2 * DIGEST_BYTES + 1];
@@ -110,6 +143,8 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(names_become_harmless),
       cmocka_unit_test(paths_are_shortened),
+      cmocka_unit_test(functions_without_a_name_are_shortened_but_in_folded_stacks),
+      cmocka_unit_test(values_have_units),
       cmocka_unit_test(sha256_vectors),
       cmocka_unit_test(base64_vectors),
   };

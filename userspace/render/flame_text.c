@@ -9,6 +9,7 @@
 #include "base/units.h"
 #include "base/utf8.h"
 
+#define UNKNOWN "[unknown] "       /* stands before module+offset when no symbol was found */
 #define REPLACEMENT "\xef\xbf\xbd" /* U+FFFD */
 
 static const char *escape(enum flame_place place, uint32_t code) {
@@ -70,7 +71,8 @@ void flame_put_label(struct buf *buf, enum flame_place place, const struct profi
     return;
   }
   const struct profile_function *function = &profile->functions[node->function];
-  flame_put_text(buf, place, function->name);
+  bool is_short = place != FLAME_FOLDED && !strncmp(function->name, UNKNOWN, strlen(UNKNOWN));
+  flame_put_text(buf, place, function->name + (is_short ? strlen(UNKNOWN) : 0));
   if (function->kind != FRAME_PYTHON || !*function->file)
     return;
   buf_put_text(buf, " (");

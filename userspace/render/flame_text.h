@@ -19,7 +19,8 @@ enum flame_place {
 void flame_put_text(struct buf *buf, enum flame_place place, const char *text);
 
 /* Appends the label of a node: "function (file.py:12)" for Python (the line of the definition),
- * "waiting: futex" for a leaf of waiting, the function's name for the rest. */
+ * "waiting: futex" for a leaf of waiting, the function's name for the rest; of one without a name
+ * "libfoo.so+0x12", in folded stacks after "[unknown] ". */
 void flame_put_label(struct buf *buf, enum flame_place place, const struct profile *profile,
                      const struct calltree_node *node);
 

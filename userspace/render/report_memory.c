@@ -125,6 +125,8 @@ static void put_resident(struct memory_report *report, struct buf *buf) {
   buf_put_text(buf, memory->process_count > 1 ? ", one process growing " : ", growing ");
   put_rate(buf, process->rss.value);
   buf_put_text(buf, "/s");
+  if (process->is_allocator_retained)
+    buf_put_text(buf, ", by what was freed but is kept by the allocator");
   put_limit(buf, process);
 }
 

@@ -4,7 +4,7 @@
 class App {
   constructor(profile) {
     this.profile = profile;
-    this.initial = defaultState(profile.facts);
+    this.initial = defaultState(profile);
     this.colors = new Colors(profile);
     this.trees = {};
     this.state = readHash(profile, this.initial);
@@ -36,13 +36,11 @@ class App {
   }
 
   listen() {
-    const { profile } = this;
     const onClick = (id, action) => byId(id).addEventListener('click', action);
     for (const button of document.querySelectorAll('[data-view]'))
       button.addEventListener('click', () => this.change({ view: button.dataset.view }));
     for (const button of document.querySelectorAll('[data-kind]'))
       button.addEventListener('click', () => this.showKind(button.dataset.kind));
-    byId('memory-kinds').hidden = !profile.memory.facts;
     onClick('direction', () => this.change({ isRootBelow: !this.state.isRootBelow }));
     onClick('compact', () => this.change({ isCompact: !this.state.isCompact }));
     onClick('reset', () => this.change({ zoom: '' }));
@@ -143,6 +141,8 @@ class App {
 
   showKinds() {
     const shown = this.profile.shownKinds();
+    byId('time-kinds').hidden = !shown.includes('wall');
+    byId('memory-kinds').hidden = !shown.includes('live');
     for (const button of document.querySelectorAll('[data-kind]')) {
       const kind = button.dataset.kind;
       button.hidden = !shown.includes(kind);

@@ -244,11 +244,18 @@ class Profile {
     return this.names[fn].startsWith(UNKNOWN) ? this.labels[fn] : this.names[fn];
   }
 
-  /* What can be shown: time always, memory where there is any of the kind. */
+  /* What can be shown: memory where there is any of the kind, time unless there is only memory. */
   shownKinds() {
     const { facts, sites } = this.memory;
-    return KINDS.filter(kind => !isMemoryKind(kind) ||
-      (facts && (kind !== 'leak' || sites.some(site => site.growth > 0))));
+    const hasLeaks = sites.some(site => site.growth > 0);
+    return KINDS.filter(kind => !isMemoryKind(kind) ? this.streamCount || !facts
+      : facts && (kind !== 'leak' || hasLeaks));
+  }
+
+  /* What is shown first: what was asked for, if there is any. */
+  firstKind() {
+    const shown = this.shownKinds();
+    return shown.includes(this.facts.kind) ? this.facts.kind : shown.includes('live') ? 'live' : shown[0];
   }
 
   /* A quantity of a kind with its unit. */

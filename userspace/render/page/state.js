@@ -4,9 +4,9 @@
 const VIEWS = ['flame', 'table', 'callers'];
 const THEMES = ['auto', 'light', 'dark'];
 
-function defaultState(facts) {
+function defaultState(profile) {
   return {
-    view: 'flame', kind: facts.kind, isRootBelow: !facts.inverted, isCompact: false, zoom: '',
+    view: 'flame', kind: profile.firstKind(), isRootBelow: !profile.facts.inverted, isCompact: false, zoom: '',
     search: '', thread: 'all', range: null, fn: -1, theme: 'auto',
   };
 }

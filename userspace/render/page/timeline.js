@@ -185,7 +185,7 @@ class Timeline {
   }
 
   showPeak() {
-    this.note.textContent = `peak ${this.peak.toFixed(this.peak < 10 ? 1 : 0)} threads at once`;
+    this.note.textContent = !this.peak ? '' : `peak ${this.peak.toFixed(this.peak < 10 ? 1 : 0)} threads at once`;
   }
 
   /* What the threads did at a moment: how many of them, by way, largest first. */
