@@ -132,10 +132,11 @@ static inline bool may_follow(struct python_walk *walk, uint64_t address, uint32
 #define CODE_BYTES 192  /* up to the end of the fields that are read */
 #define FRAME_BYTES 112 /* the same */
 
-#define PRINT_BYTES_MAX 256
+#define PRINT_BYTES_MAX 256u
 
-/* What tells a name from another at its address: its hash, which every name has that the compiler
- * made; of others, such as code.replace() takes, the text. */
+/* What tells a name from another at its address: its hash, which every name has that a compiler or
+ * a module file brought; of others ("<module>" of 3.11, what code.replace() takes) their text, by
+ * the word: the last one may reach past the end, but not into another page. */
 static uint64_t name_print(struct python_walk *walk, uint64_t name) {
   const struct python_offsets *o = &interpreter.offsets;
   uint64_t hash = read_u64(name + STRING_HASH);
@@ -148,8 +149,11 @@ static uint64_t name_print(struct python_walk *walk, uint64_t name) {
     bytes = PRINT_BYTES_MAX;
   if (!may_follow(walk, name, o->string_ascii + PRINT_BYTES_MAX))
     return hash;
-  for (uint64_t i = 0; i < bytes; i++)
-    hash = shim_hash(hash, *(const uint8_t *)(name + o->string_ascii + i));
+  for (uint64_t data = name + o->string_ascii; bytes; data += 8) {
+    uint64_t used = bytes < 8 ? bytes : 8;
+    hash = shim_hash(hash, read_u64(data) << (64 - 8 * used));
+    bytes -= used;
+  }
   return hash;
 }
 
@@ -170,22 +174,39 @@ static bool read_code(struct python_walk *walk, struct shim_code *code, uint64_t
   return true;
 }
 
-static inline bool is_same_code(const struct shim_code *a, const struct shim_code *b) {
-  return a->address == b->address && a->filename == b->filename && a->name == b->name &&
-         a->name_hash == b->name_hash && a->lines == b->lines && a->first_line == b->first_line;
+static struct cached_code *slot_of(const struct python_walk *walk, uint64_t address) {
+  return &walk->cache->codes[(address >> 4 ^ address >> 14) % CACHE_SLOTS];
 }
 
-static uint32_t index_of(struct python_walk *walk, const struct shim_code *code) {
-  if (!walk->cache)
-    return shim_code_index(code, &interpreter.offsets);
-  struct cached_code *slot =
-      &walk->cache->codes[(code->address >> 4 ^ code->address >> 14) % CACHE_SLOTS];
-  if (SHIM_LIKELY(is_same_code(&slot->code, code)))
-    return slot->index;
-  uint32_t index = shim_code_index(code, &interpreter.offsets);
-  if (index)
-    *slot = (struct cached_code){.code = *code, .index = index};
-  return index;
+/* Whether the code object at an address is the one that was met there last. */
+static inline bool is_still(struct python_walk *walk, const struct shim_code *code,
+                            uint64_t address) {
+  const struct python_offsets *o = &interpreter.offsets;
+
+  return code->address == address && read_u64(address + o->code_name) == code->name &&
+         read_u64(address + o->code_filename) == code->filename &&
+         read_u64(address + o->code_linetable) == code->lines &&
+         read_u32(address + o->code_firstlineno) == code->first_line &&
+         name_print(walk, code->name) == code->name_hash;
+}
+
+/* The index plus 1 of the code object at an address; false: there is none. */
+static inline bool index_of(struct python_walk *walk, uint64_t address, uint32_t *index) {
+  struct shim_code code;
+
+  if (SHIM_LIKELY(walk->cache != NULL)) {
+    const struct cached_code *slot = slot_of(walk, address);
+    if (SHIM_LIKELY(is_still(walk, &slot->code, address))) {
+      *index = slot->index;
+      return true;
+    }
+  }
+  if (!read_code(walk, &code, address))
+    return false;
+  *index = shim_code_index(&code, &interpreter.offsets);
+  if (walk->cache && *index)
+    *slot_of(walk, address) = (struct cached_code){.code = code, .index = *index};
+  return true;
 }
 
 /* ---- frames ---- */
@@ -212,18 +233,19 @@ static bool is_c_frame(uint64_t frame) {
          *(const uint8_t *)(frame + o->frame_owner) == OWNED_BY_C_STACK;
 }
 
-static bool put_frame(struct python_walk *walk, uint64_t frame) {
+static inline bool put_frame(struct python_walk *walk, uint64_t frame) {
   const struct python_offsets *o = &interpreter.offsets;
   struct shim_stack *stack = walk->stack;
-  struct shim_code code;
+  uint64_t code = read_u64(frame + o->frame_code);
+  uint32_t index;
 
-  if (!read_code(walk, &code, read_u64(frame + o->frame_code)))
+  if (!index_of(walk, code, &index))
     return false;
   bool is_entry = o->frame_owner == OFFSET_NONE; /* <= 3.10: each frame has its native one */
   if (o->frame_is_entry != OFFSET_NONE)
     is_entry = *(const uint8_t *)(frame + o->frame_is_entry);
   stack->words[stack->native_count + stack->python_count++] =
-      PYTHON_FRAME(index_of(walk, &code), is_entry, address_of(frame, code.address));
+      PYTHON_FRAME(index, is_entry, address_of(frame, code));
   return true;
 }
 
@@ -289,13 +311,14 @@ static struct shim_python *cache_of(struct shim_thread *thread) {
   return thread->python;
 }
 
+/* As native frames are: by a sum, whose products do not wait for each other. */
 static void mix(struct shim_stack *stack) {
   const uint64_t *words = stack->words + stack->native_count;
-  uint64_t hash = stack->hash;
+  uint64_t sum = stack->python_count, power = SHIM_FACTOR;
 
-  for (uint32_t i = 0; i < stack->python_count; i++)
-    hash = shim_hash(hash, words[i]);
-  stack->hash = shim_hash(hash, stack->python_end);
+  for (uint32_t i = 0; i < stack->python_count; i++, power *= SHIM_FACTOR)
+    sum += words[i] * power;
+  stack->hash = shim_hash(shim_hash(stack->hash, sum), stack->python_end);
 }
 
 void shim_python_walk(struct shim_thread *thread, struct shim_stack *stack, bool in_handler) {

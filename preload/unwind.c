@@ -32,7 +32,7 @@ struct frame {
  * 2^64. While a walk goes from the leaf it sums pc * FACTOR^-j, j counted from the leaf: scaled
  * when the depth is known, that gives the sum at each of the frames, without a chain of products.
  */
-#define FACTOR 0x9e3779b97f4a7c15ull
+#define FACTOR SHIM_FACTOR
 #define FACTOR_INVERSE 0xf1de83e19937733dull
 _Static_assert(FACTOR *FACTOR_INVERSE == 1, "modulo 2^64");
 

@@ -28,8 +28,10 @@ static inline bool shim_is_readable(uint64_t address) {
 }
 
 /* One round of the hash of stacks. */
+#define SHIM_FACTOR 0x9e3779b97f4a7c15ull /* 2^64 divided by the golden ratio */
+
 static inline uint64_t shim_hash(uint64_t hash, uint64_t word) {
-  hash = (hash ^ word) * 0x9e3779b97f4a7c15ull;
+  hash = (hash ^ word) * SHIM_FACTOR;
   return hash ^ (hash >> 29);
 }
 
