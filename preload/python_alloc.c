@@ -9,18 +9,6 @@
 #include "python_hooks.h"
 #include "shim.h"
 
-/* PyMemAllocatorEx, Include/cpython/pymem.h (Include/pymem.h before 3.7), since 3.5. */
-struct python_allocator {
-  void *ctx;
-  void *(*malloc)(void *ctx, size_t bytes);
-  void *(*calloc)(void *ctx, size_t count, size_t bytes);
-  void *(*realloc)(void *ctx, void *block, size_t bytes);
-  void (*free)(void *ctx, void *block);
-};
-
-/* PyMemAllocatorDomain, the same header; raw is 0. */
-enum python_domain { DOMAIN_MEMORY = 1, DOMAIN_OBJECT = 2 };
-
 /* Each time that hooks are put on top of an allocator that is new to us they are another set, so
  * that a set never ends up below itself (PyMem_SetAllocator users keep what they found). */
 #define LAYERS 4
@@ -185,8 +173,7 @@ static const struct python_allocator hooks[3][LAYERS] = {
 
 /* ---- putting them in place ---- */
 
-static void (*get_allocator)(int domain, struct python_allocator *allocator);
-static void (*set_allocator)(int domain, struct python_allocator *allocator);
+static python_allocator_function get_allocator, set_allocator;
 
 static bool is_same(const struct python_allocator *a, const struct python_allocator *b) {
   return a->ctx == b->ctx && a->malloc == b->malloc;
@@ -261,8 +248,8 @@ void shim_python_alloc_start(void) {
   if (!get || !set)
     return;
   counts_every = shim_config.python == SHIM_EVERY;
-  set_allocator = (void (*)(int, struct python_allocator *))set;
-  get_allocator = (void (*)(int, struct python_allocator *))get;
+  set_allocator = (python_allocator_function)set;
+  get_allocator = (python_allocator_function)get;
   for (enum python_domain domain = DOMAIN_MEMORY; domain <= DOMAIN_OBJECT; domain++) {
     struct python_allocator current;
     get_allocator(domain, &current);

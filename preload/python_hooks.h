@@ -5,6 +5,22 @@
 #define RAGPROF_PRELOAD_PYTHON_HOOKS_H
 
 #include <stdbool.h>
+#include <stddef.h>
+
+/* PyMemAllocatorEx, Include/cpython/pymem.h (Include/pymem.h before 3.7), since 3.5. */
+struct python_allocator {
+  void *ctx;
+  void *(*malloc)(void *ctx, size_t bytes);
+  void *(*calloc)(void *ctx, size_t count, size_t bytes);
+  void *(*realloc)(void *ctx, void *block, size_t bytes);
+  void (*free)(void *ctx, void *block);
+};
+
+/* PyMemAllocatorDomain, the same header. */
+enum python_domain { DOMAIN_RAW = 0, DOMAIN_MEMORY = 1, DOMAIN_OBJECT = 2 };
+
+/* PyMem_GetAllocator and PyMem_SetAllocator. */
+typedef void (*python_allocator_function)(int domain, struct python_allocator *allocator);
 
 /* Asks the interpreter to tell of its audit events, once. Nothing before 3.8, or without one. */
 void python_audit_start(void);
