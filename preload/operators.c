@@ -49,14 +49,17 @@ typedef size_t alignment_t;
   X(delete_array_aligned_nothrow, "_ZdaPvSt11align_val_tRKSt9nothrow_t",                           \
     (void *block, alignment_t alignment, const struct nothrow *tag), (block, alignment, tag))
 
-/* From a scope that holds a definition other than ours; NULL: it has none. */
+/* From a scope that holds a definition other than ours, which is kept from being unloaded; NULL: it
+ * has none. */
 static void *find_in(const char *file, const char *name, const void *own) {
-  void *scope = file ? dlopen(file, RTLD_LAZY | RTLD_NOLOAD) : NULL;
+  void *scope = file ? shim_next.dlopen(file, RTLD_LAZY | RTLD_NOLOAD) : NULL;
   void *found = scope ? dlsym(scope, name) : NULL;
 
+  if (found && found != own)
+    return found;
   if (scope)
-    dlclose(scope);
-  return found != own ? found : NULL;
+    shim_next.dlclose(scope);
+  return NULL;
 }
 
 /* The operator behind ours. A libstdc++ that came with a module, loaded RTLD_LOCAL or linked into

@@ -62,6 +62,71 @@ confined() {
   [ "$(jq add <<<"$sizes")" = 403 ] || { echo "$sizes" && false; }
 }
 
+# main and the library that opens lie apart from the one that is opened: only the opener's own
+# RUNPATH leads there.
+@test "dlopen looks where its caller says" {
+  needs gcc
+  mkdir -p "$scratch/open" "$scratch/plug"
+  echo 'int plugged(void) { return 7; }' >"$scratch/plug.c"
+  gcc -shared -fPIC -o "$scratch/plug/libshim_plug.so" "$scratch/plug.c"
+  cat >"$scratch/open.c" <<'END'
+#include <dlfcn.h>
+int opened(void) {
+  void *plug = dlopen("libshim_plug.so", RTLD_NOW);
+  int (*plugged)(void) = plug ? (int (*)(void))dlsym(plug, "plugged") : 0;
+  int result = plugged ? plugged() : 0;
+  if (plug)
+    dlclose(plug);
+  return result;
+}
+END
+  gcc -shared -fPIC -Wl,--enable-new-dtags,-rpath,'$ORIGIN/../plug' -o "$scratch/open/libshim_open.so" "$scratch/open.c"
+  echo 'int opened(void); int main(void) { return opened(); }' >"$scratch/main.c"
+  gcc -o "$scratch/main" "$scratch/main.c" -L"$scratch/open" -lshim_open
+  shimmed "alloc=every python=sampled"
+  run env "LD_LIBRARY_PATH=$scratch/open" "${shim[@]}" "$scratch/main"
+  [ "$status" = 7 ]
+}
+
+# The module that allocates brings its own C++ library, in nobody's search order but its own.
+@test "operator new of a library that is loaded apart is found" {
+  needs g++
+  cat >"$scratch/apart.cc" <<'END'
+#include <new>
+extern "C" int apart(void) {
+  int *one = new int(3), *many = new int[100];
+  int result = *one;
+  delete one;
+  delete[] many;
+  try {
+    char *volatile huge = new char[~0ul / 4];
+    return huge ? 0 : 1;
+  } catch (std::bad_alloc &) {
+    return result + 4;
+  }
+}
+END
+  cat >"$scratch/main.c" <<'END'
+#include <dlfcn.h>
+int main(int argc, char **argv) {
+  void *handle = argc > 1 ? dlopen(argv[1], RTLD_NOW | RTLD_LOCAL) : 0;
+  int (*apart)(void) = handle ? (int (*)(void))dlsym(handle, "apart") : 0;
+  return apart ? apart() : 0;
+}
+END
+  gcc -o "$scratch/main" "$scratch/main.c" -ldl
+  for flags in "" -static-libstdc++; do
+    g++ -shared -fPIC $flags -o "$scratch/apart.so" "$scratch/apart.cc"
+    shimmed "alloc=every"
+    run "${shim[@]}" "$scratch/main" "$scratch/apart.so"
+    [ "$status" = 7 ] || { echo "$flags: $status" && false; }
+    run python3 "$ROOT/tests/region_reader.py" --sites "$folder"
+    for bytes in 4 400; do
+      [ "$(jq "[.processes[].sites[] | select(.allocated_bytes == $bytes and .freed_bytes == $bytes)] | length" <<<"$output")" -ge 1 ]
+    done
+  done
+}
+
 @test "errno is kept" {
   for keys in alloc=every alloc=sampled alloc=off "alloc=every interval=1" "alloc=sampled interval=64"; do
     shimmed "$keys"
