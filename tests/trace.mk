@@ -15,12 +15,13 @@ FUZZ_SECONDS ?= 30
 FUZZ_FLAGS := -std=gnu11 -O1 -g -DFUZZING -fsanitize=fuzzer,address,undefined \
   -fno-sanitize-recover=all
 FUZZ_TRACE_SOURCES := tests/fuzz/fuzz_trace.c $(wildcard userspace/trace/*.c userspace/model/*.c) \
+  $(wildcard userspace/analysis/heap.c userspace/analysis/leak*.c) \
   $(addprefix userspace/base/,buf.c cursor.c error.c hash.c units.c)
 TEST_NEEDS += $(B)/tests/fuzz/fuzz_trace $(B)/tests/fuzz/seeds/trace
 
-$(B)/tests/fuzz/fuzz_trace: $(FUZZ_TRACE_SOURCES) $(wildcard userspace/trace/*.h userspace/model/*.h)
+$(B)/tests/fuzz/fuzz_trace: $(FUZZ_TRACE_SOURCES) $(wildcard userspace/trace/*.h userspace/model/*.h userspace/analysis/*.h)
 	@mkdir -p $(@D)
-	$(CLANG) $(CPPFLAGS) $(FUZZ_FLAGS) -o $@ $(FUZZ_TRACE_SOURCES) -lzstd -lz || \
+	$(CLANG) $(CPPFLAGS) $(FUZZ_FLAGS) -o $@ $(FUZZ_TRACE_SOURCES) -lzstd -lz -lm || \
 	  echo "no fuzzer: $(CLANG) lacks libFuzzer (libclang-rt-dev); its test will be skipped"
 
 $(B)/tests/fuzz/make_trace_seeds: tests/fuzz/make_trace_seeds.c $(wildcard tests/unit/*.h) \

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Fuzzes the trace reader and the profile made of what it reads: whatever the bytes, what readers
- * and profiles promise must hold. Built with -DFUZZING, which leaves checksums out. */
+/* Fuzzes the trace reader, the profile made of what it reads, and what the analyses make of its
+ * heap: whatever the bytes, what they promise must hold. Built with -DFUZZING, which leaves
+ * checksums out. */
 #include <stdlib.h>
 #include <string.h>
 
+#include "analysis/leak.h"
 #include "model/profile.h"
 #include "trace/reader.h"
 
@@ -203,6 +205,26 @@ static void check_memory(const struct profile *profile) {
   }
 }
 
+static void check_leaks(const struct profile *profile) {
+  struct heap *heap;
+  struct leak_report *report;
+  REQUIRE(!heap_build(&heap, profile));
+  REQUIRE(!leak_analyse(&report, profile, heap));
+  REQUIRE(heap->stack_count <= profile->heap_site_count);
+  REQUIRE(report->site_count <= heap->stack_count && report->leak_count <= report->site_count);
+  for (uint32_t i = 0; i < report->site_count; i++) {
+    const struct leak_site *site = &report->sites[i];
+    REQUIRE(site->stack < heap->stack_count && site->verdict < LEAK_VERDICTS);
+    REQUIRE((site->verdict == LEAK_LEAK) == (i < report->leak_count));
+    REQUIRE(site->confidence >= 0 && site->confidence <= 1);
+  }
+  for (uint32_t i = 0; i < report->process_count; i++)
+    REQUIRE(report->processes[i].process < profile->process_count &&
+            report->processes[i].limit_name);
+  leak_report_free(report);
+  heap_free(heap);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes) {
   check_reader(data, bytes);
   struct profile *profile;
@@ -211,6 +233,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes) {
   check_tree(profile);
   check_events(profile);
   check_memory(profile);
+  check_leaks(profile);
   profile_fact(profile, "capture.command");
   profile_counter(profile, "lost.samples");
   profile_free(profile);

@@ -123,7 +123,7 @@ static int build_ticks(struct analysis *analysis) {
   for (size_t i = 1; i < count; i++)
     distinct += analysis->ticks[i].iterations > analysis->ticks[i - 1].iterations;
   analysis->axis = distinct >= ITERATIONS_MIN ? AXIS_ITERATIONS : AXIS_SECONDS;
-  analysis->report->iterations = (uint64_t)total;
+  analysis->report->iterations = total < 0x1p64 ? (uint64_t)total : UINT64_MAX;
   analysis->report->has_iterations = analysis->report->iterations > 0;
   analysis->moments = calloc(analysis->tick_count, sizeof(*analysis->moments));
   return analysis->moments ? 0 : out_of_memory();

@@ -214,7 +214,7 @@ static bool is_significant(const struct shape *shape) {
 /* The floor (lower quartile) of every part lies above that of the part before: growth in a few
  * steps is no steady growth. */
 static bool grows_in_every_part(const struct shape *shape) {
-  double floors[PARTS_MAX];
+  double floors[PARTS_MAX] = {0};
   size_t parts = shape->count / 4;
   parts = parts < PARTS_MIN ? PARTS_MIN : parts > PARTS_MAX ? PARTS_MAX : parts;
   for (size_t i = 0; i < parts; i++) {

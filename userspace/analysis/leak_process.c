@@ -136,7 +136,8 @@ static void find_limit(struct leak_process *out, const struct profile_memory_poi
     out->limit_name = "cgroup";
     room = in_cgroup;
   } else if (on_host == on_host) {
-    out->limit_bytes = (uint64_t)(on_host + or_zero(value_of(last, MEMORY_RSS)));
+    double whole = on_host + or_zero(value_of(last, MEMORY_RSS));
+    out->limit_bytes = whole < 0x1p64 ? (uint64_t)whole : UINT64_MAX;
     out->limit_name = "host memory";
     room = on_host;
   }
