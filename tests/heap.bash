@@ -26,6 +26,18 @@ heap_teardown() {
   ((${#folders[@]} == 0)) || rm -rf "${folders[@]}"
 }
 
+# The interpreters that the shim knows Python of, one a line; and of those, each way that it has.
+pythons() {
+  local path
+  for path in "${PYENV_ROOT:-$HOME/.pyenv}"/versions/3.{8,9,10,11,12,13}.*/bin/python3 /usr/bin/python3; do
+    [ ! -x "$path" ] || echo "$path"
+  done
+}
+
+some_pythons() {
+  pythons | grep -E '/3\.(8|11|13)\.' || pythons
+}
+
 needs() {
   command -v "$1" >/dev/null || skip "$1 is not installed"
 }

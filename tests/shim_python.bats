@@ -7,20 +7,13 @@ load heap.bash
 
 setup() {
   heap_setup
+  [ -n "$(pythons)" ] || skip "no CPython from 3.8 to 3.13 here"
   python_counter=$workloads/lib/python_counter.so
   program=$ROOT/tests/workloads/py_alloc.py
 }
 
 teardown() {
   heap_teardown
-}
-
-# The interpreters there are, one a line.
-pythons() {
-  local path
-  for path in "${PYENV_ROOT:-$HOME/.pyenv}"/versions/3.{8,9,10,11,12,13}.*/bin/python3 /usr/bin/python3; do
-    [ ! -x "$path" ] || echo "$path"
-  done
 }
 
 # "allocations bytes frees freed-bytes" of Python's blocks, by the shim
@@ -88,9 +81,9 @@ for _ in range(2):
     tracemalloc.start()
     tracemalloc.stop()
 import os, colorsys  # an audit event
-keep = [[] for i in range(100000)]
+keep = [[] for i in range(50000)]
 os._exit(0)'
-  for python in $(pythons); do
+  for python in $(some_pythons); do
     for options in "" "PYTHONMALLOC=debug" "PYTHONMALLOC=pymalloc" "PYTHONDEVMODE=1" "PYTHONTRACEMALLOC=1" \
       "PYTHONTRACEMALLOC=1 PYTHONMALLOC=debug"; do
       shimmed "alloc=every python=every calls=0"
@@ -98,7 +91,7 @@ os._exit(0)'
       env $options "${shim[@]}" "$python" -c "$code" 2>"$scratch/err"
       local live
       live=$(regions '.total.python | (.allocations // 0) - (.frees // 0)')
-      ((live >= 100000 && live < 200000)) || { echo "$python $options: $live live blocks" && false; }
+      ((live >= 50000 && live < 100000)) || { echo "$python $options: $live live blocks" && false; }
     done
   done
 }
@@ -124,7 +117,7 @@ tracemalloc.stop()'
 
 @test "a fork's child counts its own blocks" {
   local python
-  for python in $(pythons); do
+  for python in $(some_pythons); do
     shimmed "alloc=every python=every calls=0"
     "${shim[@]}" "$python" -c '
 import os
@@ -144,8 +137,9 @@ os._exit(0)'
 }
 
 @test "sub-interpreters are counted" {
-  local python
+  local python found=
   for python in $(pythons | grep -E '3\.(12|13)'); do
+    found=yes
     shimmed "alloc=every python=every calls=0"
     "${shim[@]}" "$python" -c '
 import sys
@@ -160,6 +154,7 @@ interpreters.destroy(inner)'
     [ "$(regions .total.python.allocations)" -gt 30000 ]
     [ "$(regions '.total.python | .allocations - .frees')" -lt 20000 ]
   done
+  [ -n "$found" ] || skip "no CPython 3.12 or 3.13"
 }
 
 # Iterations are counted the first time only: shutting down takes the audit hook out.
