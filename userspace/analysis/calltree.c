@@ -264,6 +264,10 @@ static int add_stacks(struct builder *builder, const struct heap *heap, enum cal
   return rc;
 }
 
+uint64_t calltree_whole_bytes(double rate) {
+  return rate > 0 ? (uint64_t)fmin(ceil(rate), 0x1p53) : 0;
+}
+
 bool calltree_leaks_by_iteration(const struct leak_report *report) {
   for (uint32_t i = 0; i < report->site_count; i++)
     if (report->sites[i].verdict == LEAK_LEAK && !report->sites[i].has_iteration_slope)
@@ -282,7 +286,7 @@ static int add_leaks(struct builder *builder, const struct heap *heap) {
     const struct leak_site *site = &report->sites[i];
     double value = by_iteration ? site->per_iteration.value : site->per_second.value;
     if (site->verdict == LEAK_LEAK && value > 0)
-      rc = add_to_bin(builder, heap->stacks[site->stack].node, 0, (uint64_t)ceil(value), 1);
+      rc = add_to_bin(builder, heap->stacks[site->stack].node, 0, calltree_whole_bytes(value), 1);
   }
   leak_report_free(report);
   return rc;

@@ -68,6 +68,9 @@ struct calltree {
   uint64_t total;
 };
 
+/* A rate in whole bytes, rounded up so that no leak disappears, and at most 2^53. */
+uint64_t calltree_whole_bytes(double rate);
+
 struct leak_report;
 /* Whether leaks are given in bytes per iteration: when that is known of all of them. */
 bool calltree_leaks_by_iteration(const struct leak_report *report);

@@ -33,12 +33,10 @@ static bool is_shown(const struct profile_heap_site *site) {
 }
 
 static uint64_t part_of(double value, uint64_t part, uint64_t whole) {
-  double share = whole ? (double)part / (double)whole : 0;
-  return value > 0 ? (uint64_t)ceil(value * share) : 0;
+  return calltree_whole_bytes(whole ? value * (double)part / (double)whole : 0);
 }
 
-/* As the most that they held was: at the end all may have been given back. Rounded up as in
- * analysis/calltree.h, so that no leak disappears. */
+/* As the most that they held was: at the end all may have been given back. */
 static void divide_growth(struct flame_memory *memory, const struct leak_site *leak) {
   const struct profile *profile = memory->profile;
   const struct heap_stack *stack = &memory->heap->stacks[leak->stack];

@@ -3,6 +3,7 @@
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "analysis/calltree.h"
 #include "base/buf.h"
@@ -291,6 +292,36 @@ static bool is_judged(enum heap_kind kind) {
   return kind == HEAP_MALLOC || kind == HEAP_PYTHON;
 }
 
+/* Leaks as they were judged, then by the most that was live at once: of a program that frees all at
+ * its exit the end says nothing. */
+static int by_interest(const void *a, const void *b, void *context) {
+  const struct leak_site *left = *(const struct leak_site *const *)a;
+  const struct leak_site *right = *(const struct leak_site *const *)b;
+  const struct heap *heap = context;
+  bool left_leaks = left->verdict == LEAK_LEAK, right_leaks = right->verdict == LEAK_LEAK;
+  if (left_leaks != right_leaks)
+    return left_leaks ? -1 : 1;
+  uint64_t left_bytes = heap->stacks[left->stack].totals.peak_bytes;
+  uint64_t right_bytes = heap->stacks[right->stack].totals.peak_bytes;
+  if (!left_leaks && left_bytes != right_bytes)
+    return left_bytes > right_bytes ? -1 : 1;
+  return (left > right) - (left < right);
+}
+
+static void put_judged_rows(struct memory_report *report, struct report_table *table) {
+  const struct leak_report *leaks = report->summary->leaks;
+  struct heap *heap = report->summary->heap;
+  const struct leak_site **rows = calloc(leaks->site_count + 1ull, sizeof(*rows));
+  report->content->failed |= !rows;
+  for (uint32_t i = 0; rows && i < leaks->site_count; i++)
+    rows[i] = &leaks->sites[i];
+  if (rows)
+    qsort_r(rows, leaks->site_count, sizeof(*rows), by_interest, heap);
+  for (uint32_t i = 0; rows && i < leaks->site_count && i < report->top_count; i++)
+    put_stack_row(report, table, &heap->stacks[rows[i]->stack], rows[i]);
+  free(rows);
+}
+
 static void put_stacks(struct memory_report *report) {
   static const struct report_column by_second[] = {
       {"verdict", REPORT_WORD}, {"growth/s", REPORT_RIGHT}, {"live", REPORT_RIGHT},
@@ -303,21 +334,20 @@ static void put_stacks(struct memory_report *report) {
       {"frees", REPORT_SPARE},  {"kind", REPORT_WORD},           {"stack", REPORT_PATH},
   };
   const struct heap *heap = report->summary->heap;
-  const struct leak_report *leaks = report->summary->leaks;
   if (heap->stack_count == 0)
     return;
   struct report_table *table =
       report_add_table(report->content, "Memory by stack",
                        report->by_iteration ? by_iteration : by_second, COUNT(by_second));
-  for (uint32_t i = 0; table && i < leaks->site_count && table->row_count < report->top_count; i++)
-    put_stack_row(report, table, &heap->stacks[leaks->sites[i].stack], &leaks->sites[i]);
+  put_judged_rows(report, table);
   for (uint32_t i = 0; table && i < heap->stack_count && table->row_count < report->top_count; i++)
     if (!is_judged(heap->stacks[i].kind))
       put_stack_row(report, table, &heap->stacks[i], NULL);
   if (table) {
-    table->note = heap_is_estimate(heap)
-                      ? "leaks first; most: live at once; ≈ estimated from samples"
-                      : "leaks first; most: live at once; taken: in all";
+    table->note =
+        heap_is_estimate(heap)
+            ? "leaks first; then by the most that was live at once; ≈ estimated from samples"
+            : "leaks first; then by the most that was live at once; taken: in all";
     table->left_out_count = heap->stack_count - table->row_count;
   }
 }
