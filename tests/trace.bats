@@ -58,6 +58,18 @@ read_by_both() {
          | all(.[0] - .[1] | fabs < 0.01)'
 }
 
+@test "ragprof and that reader agree about memory" {
+  make_trace --samples 1000 --heap 60
+  read_by_both
+  # the leaks of tests/unit/synthetic_heap.h: 40,960 and 10,240 bytes in each of the 60 steps
+  holds '[.heap_sites[] | select(.allocated_bytes == 60 * 40960 or .allocated_bytes == 60 * 10240) | .live_bytes] | sort
+    == [614400, 2457600]'
+  holds '(.heap_sites | length) == ($ours.heap.sites | length)'
+  holds '(.heap_sites | map(.live_bytes) | sort) == ($ours.heap.sites | map(.live_bytes) | sort)'
+  holds '([.heap_sites[] | select(.kind == "malloc" or .kind == "python") | .allocations] | add) == $ours.heap.allocations'
+  holds '(.memory | length) == 60 and (.memory[-1][2].iterations) == $ours.iterations'
+}
+
 @test "the document's example is what it says" {
   python3 - docs/trace-format.md "$trace" <<'PYTHON'
 import re, sys

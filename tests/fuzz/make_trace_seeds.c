@@ -6,7 +6,7 @@
 #include <sys/stat.h>
 #include <zstd.h>
 
-#include "synthetic.h"
+#include "synthetic_heap.h"
 #include "trace_bytes.h"
 #include "trace_content.h"
 
@@ -70,6 +70,8 @@ int main(int argc, char **argv) {
       if (trace_writer_open(&writer, packed, false))
         return 1;
       synthetic_put(writer, &options);
+      if (i > 2)
+        synthetic_heap_put(writer, i * 5);
       if (trace_writer_close(writer))
         return 1;
     }
