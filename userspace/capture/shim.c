@@ -223,11 +223,14 @@ static uint64_t longer(uint64_t a, uint64_t b) {
   return a > b ? a : b;
 }
 
+static bool has_iterated(const struct shim_process *process) {
+  return process->stage == SHIM_LIVE && process->head.iterations != process->iterations;
+}
+
 static bool iterations_moved(struct shim *shim, uint64_t now_ns) {
   bool moved = false;
   for (uint32_t i = 0; i < shim->count && !moved; i++)
-    moved = shim->processes[i]->stage == SHIM_LIVE &&
-            shim->processes[i]->head.iterations != shim->processes[i]->iterations;
+    moved = has_iterated(shim->processes[i]);
   if (moved && !shim->first_iteration_ns)
     shim->first_iteration_ns = now_ns;
   return moved && now_ns >= shim->iteration_from_ns;
@@ -240,13 +243,14 @@ static uint64_t total_live_bytes(const struct shim *shim) {
   return bytes;
 }
 
-static void read_all(struct shim *shim, uint64_t now_ns, bool with_proc) {
+/* All regions; or, between readings by the clock, those in which an iteration ended. */
+static void read_regions(struct shim *shim, uint64_t now_ns, bool all) {
   for (uint32_t i = 0; i < shim->count; i++) {
     struct shim_process *process = shim->processes[i];
-    if (process->stage != SHIM_LIVE)
+    if (process->stage != SHIM_LIVE || (!all && !has_iterated(process)))
       continue;
     shim_process_sites(process, &shim->shared, now_ns, false);
-    shim_process_memory(process, &shim->shared, now_ns, with_proc);
+    shim_process_memory(process, &shim->shared, now_ns, all); /* /proc costs too much in between */
   }
   uint64_t live_bytes = total_live_bytes(shim);
   if (shim->totals.peak_bytes < live_bytes)
@@ -266,7 +270,7 @@ static void take_sums(struct shim *shim, uint64_t now_ns) {
       iterations_moved(shim, now_ns) && shim->iteration_cost_ns <= CREDIT_NS + elapsed_ns / COST;
   if (!reads && !is_iteration)
     return;
-  read_all(shim, now_ns, reads); /* /proc would cost most of an iteration's share */
+  read_regions(shim, now_ns, reads);
   if (is_iteration || now_ns >= shim->put_from_ns) {
     put_all(shim, now_ns, false);
     uint64_t wait_ns = longer(shim->options.snapshot_ns, elapsed_ns / POINTS);
@@ -333,7 +337,7 @@ void shim_end(struct shim *shim, uint64_t now_ns) {
     for (uint32_t i = 0; i < shim->count; i++)
       if (shim->processes[i]->stage == SHIM_LIVE && !shim_process_ended(shim->processes[i]))
         account_store_read(shim->shared.sink.accounts, shim->processes[i]->pid, now_ns);
-  read_all(shim, now_ns, true);
+  read_regions(shim, now_ns, true);
   for (uint32_t i = 0; i < shim->count; i++)
     if (shim->processes[i]->stage == SHIM_LIVE)
       finish(shim, shim->processes[i], now_ns, NULL);

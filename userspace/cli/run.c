@@ -186,6 +186,9 @@ static int check_iteration(const char *spec) {
   for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++)
     if (!strncmp(spec, kinds[i], strlen(kinds[i])) && spec[strlen(kinds[i])])
       return EXIT_OK;
+  if (!strncmp(spec, "uprobe:", 7) || !strncmp(spec, "usdt:", 5))
+    return command_usage_error(&command_run, "option --iteration: probes are not counted yet; use "
+                                             "query, http:PATH or py:FUNCTION");
   return command_usage_error(&command_run,
                              "option --iteration: expected query, http:PATH or py:FUNCTION");
 }
