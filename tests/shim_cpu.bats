@@ -138,6 +138,12 @@ within() {
   (($(saw .control_interrupted) > 0 && $(saw .control_short) > 0))
 }
 
+@test "a target's own signals interrupt its calls as ever" {
+  own "$sampled=1000" alarmed
+  equal "240 240 240" "$(saw '"\(.calls) \(.interrupted) \(.alarms)"')" "calls, interrupted, alarms"
+  near 960 "$(periods)" 5 "periods"
+}
+
 @test "500 execs at 10,000 Hz: no signal is left for the next image" {
   local script='i=0; while [ $i -lt 500 ]; do i=$((i + 1)); /bin/true || exit 1; done'
   shimmed "$sampled=10000"

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* What a sampler by signals could disturb, or miss. Each scenario watches for itself what it is to
- * see, and prints it as JSON. Arguments: interrupted SECONDS | blocked | itimer | short | handlers
- * | defaults | sent NUMBER | masks | forked */
+ * see, and prints it as JSON. Arguments: interrupted SECONDS | alarmed | blocked | itimer | short |
+ * handlers | defaults | sent NUMBER | masks | forked */
 #include <errno.h>
 #include <pthread.h>
 #include <semaphore.h>
@@ -398,6 +398,57 @@ static int run_sent(int number) {
   return 0;
 }
 
+/* ---- alarmed: a signal of the target's own ends its calls, as ever ---- */
+
+static volatile sig_atomic_t alarms;
+
+static void count_alarm(int number) {
+  alarms += number == SIGALRM;
+}
+
+/* A call without end, which only the alarm ends. */
+#define ALARMED(made)                                                                              \
+  do {                                                                                             \
+    in_parent(4 * MS);                                                                             \
+    errno = 0;                                                                                     \
+    setitimer(ITIMER_REAL, &in_5_ms, NULL);                                                        \
+    calls++;                                                                                       \
+    interrupted += (made) < 0 && errno == EINTR;                                                   \
+  } while (0)
+
+static int run_alarmed(void) {
+  struct itimerval in_5_ms = {{0, 0}, {0, 5000}};
+  struct sigaction action = {.sa_handler = count_alarm};
+  struct timespec hour = {3600, 0};
+  sigset_t none;
+  sem_t semaphore;
+  int quiet[2];
+  char byte;
+
+  sigemptyset(&none);
+  sigaction(SIGALRM, &action, NULL);
+  sem_init(&semaphore, 0, 0);
+  if (pipe(quiet))
+    return 1;
+  for (int i = 0; i < 20; i++) {
+    ALARMED(poll(NULL, 0, -1));
+    ALARMED(ppoll(NULL, 0, &hour, &none));
+    ALARMED(select(0, NULL, NULL, NULL, NULL));
+    ALARMED(nanosleep(&hour, NULL));
+    ALARMED(-(long)(errno = clock_nanosleep(CLOCK_MONOTONIC, 0, &hour, NULL)));
+    ALARMED(usleep(900000000));
+    ALARMED(read(quiet[0], &byte, 1));
+    ALARMED(sem_wait(&semaphore));
+    ALARMED(pause());
+    ALARMED(sigsuspend(&none));
+    ALARMED(sigwaitinfo(&none, NULL));
+    ALARMED(-(long)sleep(3600));
+  }
+  printf("{\"calls\": %lu, \"interrupted\": %lu, \"alarms\": %d}\n", calls, interrupted,
+         (int)alarms);
+  return 0;
+}
+
 int main(int argc, char **argv) {
   const char *what = argc > 1 ? argv[1] : "";
 
@@ -405,6 +456,8 @@ int main(int argc, char **argv) {
     return run_interrupted(duration_argument_s(argc - 1, argv + 1, 3));
   if (!strcmp(what, "blocked"))
     return run_blocked();
+  if (!strcmp(what, "alarmed"))
+    return run_alarmed();
   if (!strcmp(what, "itimer"))
     return run_itimer();
   if (!strcmp(what, "short"))
