@@ -15,7 +15,8 @@ shim: $(SHIM)
 
 # What the shim shares with userspace/: parts that allocate nothing.
 SHIM_SHARED_SOURCES := userspace/base/cursor.c \
-  $(addprefix userspace/unwind/,cpython.c ehframe_entry.c ehframe_program.c ehframe_row.c)
+  $(addprefix userspace/unwind/,cpython.c ehframe_code.c ehframe_entry.c ehframe_program.c \
+    ehframe_row.c ehframe_x86.c)
 SHIM_OBJECTS := $(SHIM_SOURCES:%.c=$(B)/shim/%.o) $(SHIM_SHARED_SOURCES:%.c=$(B)/shim/%.o)
 
 $(SHIM): $(SHIM_OBJECTS)

@@ -37,6 +37,7 @@ static void forget(void) {
 void shim_rows_renew(void) {
   shim_rows_serial = shim_region_serial;
   shim_objects_restart();
+  shim_gaps_restart();
   forget();
 }
 
@@ -75,8 +76,9 @@ static bool read_header(struct header *header, uint64_t address, uint64_t end) {
   return header->entries != NULL;
 }
 
-/* The FDE of the last function that begins at or before pc; 0: none does. */
-static uint64_t find_fde(const struct header *header, uint64_t pc) {
+/* The FDE of the last function that begins at or before pc, 0 where none does; and where the next
+ * one begins, UINT64_MAX where none does. */
+static uint64_t find_fde(const struct header *header, uint64_t pc, uint64_t *next) {
   uint32_t low = 0, high = header->count;
 
   while (low < high) {
@@ -86,6 +88,8 @@ static uint64_t find_fde(const struct header *header, uint64_t pc) {
     else
       high = middle;
   }
+  *next = low < header->count ? header->address + (uint64_t)(int64_t)header->entries[2 * low]
+                              : UINT64_MAX;
   return low ? header->address + (uint64_t)(int64_t)header->entries[2 * low - 1] : 0;
 }
 
@@ -119,16 +123,18 @@ static bool run_fde(struct wanted *wanted, const struct ehframe_section *section
          ehframe_program_run(&cie, section, &fde, base, fde.end, take_row, wanted);
 }
 
-/* The row of a pc of the object; an invalid one where its CFI says nothing of it. */
-static struct unwind_row decode(const struct shim_object *object, uint64_t pc) {
+/* The row of a pc of the object; an invalid one where its CFI says nothing of it. *next: where its
+ * CFI goes on. */
+static struct unwind_row decode(const struct shim_object *object, uint64_t pc, uint64_t *next) {
   static const struct unwind_row none = {.rbp = ROW_RBP_SAME, .type = ROW_INVALID};
   struct wanted wanted = {.pc = (uint32_t)(pc - object->start), .row = none};
   uint64_t end = shim_object_segment_end(object, object->eh_frame_hdr);
   struct header header;
 
+  *next = UINT64_MAX;
   if (pc - object->start > UINT32_MAX || !end || !read_header(&header, object->eh_frame_hdr, end))
     return none;
-  uint64_t fde = find_fde(&header, pc);
+  uint64_t fde = find_fde(&header, pc, next);
   struct ehframe_section section = {
       .data = (const uint8_t *)header.eh_frame,
       .vaddr = header.eh_frame,
@@ -140,15 +146,16 @@ static struct unwind_row decode(const struct shim_object *object, uint64_t pc) {
 }
 
 uint64_t shim_row_find(uint64_t pc) {
-  uint64_t *table = get_table();
+  uint64_t *table = get_table(), next;
   struct shim_object object;
 
   if (!shim_object_find(pc, &object))
     return 0;
-  struct unwind_row row = decode(&object, pc);
+  struct unwind_row row = decode(&object, pc, &next);
+  bool is_final = row.type != ROW_INVALID || shim_gap_row(&object, pc, next, &row);
   uint64_t word =
       shim_row_tag(pc) | (uint64_t)row.cfa << 16 | (uint64_t)(uint8_t)row.rbp << 8 | row.type;
-  if (shim_object_publish(&object) && table)
+  if (shim_object_publish(&object) && is_final && table)
     __atomic_store_n(&table[shim_row_place(pc)], word, __ATOMIC_RELAXED);
   return word;
 }

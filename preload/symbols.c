@@ -94,3 +94,47 @@ void *shim_loaded_symbol(const char *name) {
   dl_iterate_phdr(look_in, &lookup);
   return lookup.found;
 }
+
+/* ---- functions by address ---- */
+
+/* No table of symbols says how long it is; the last chain ends with the last symbol. */
+static uint32_t symbol_count(const struct dynamic *dynamic) {
+  const uint32_t *header = dynamic->hash;
+  const uint32_t *buckets = header + 4 + 2 * header[2], *chain = buckets + header[0];
+  uint32_t last = 0;
+
+  for (uint32_t i = 0; i < header[0]; i++)
+    if (buckets[i] > last)
+      last = buckets[i];
+  if (last < header[1])
+    return 0;
+  while (!(chain[last - header[1]] & 1))
+    last++;
+  return last + 1;
+}
+
+bool shim_function_at(const struct shim_object *object, uint64_t pc, uint64_t *begin,
+                      uint64_t *end) {
+  struct dl_phdr_info info = {.dlpi_addr = object->bias,
+                              .dlpi_phdr = object->phdrs,
+                              .dlpi_phnum = (Elf64_Half)object->phdr_count};
+  struct dynamic dynamic;
+  uint64_t vaddr = pc - object->bias, first = 0, bytes = 0, next = UINT64_MAX;
+
+  if (!find_dynamic(&info, &dynamic))
+    return false;
+  for (uint32_t i = symbol_count(&dynamic); i-- > 0;) {
+    const Elf64_Sym *symbol = &dynamic.symbols[i];
+    if (ELF64_ST_TYPE(symbol->st_info) != STT_FUNC || symbol->st_shndx == SHN_UNDEF)
+      continue;
+    if (symbol->st_value > vaddr && symbol->st_value < next)
+      next = symbol->st_value;
+    else if (symbol->st_value <= vaddr && symbol->st_value >= first) {
+      first = symbol->st_value;
+      bytes = symbol->st_size;
+    }
+  }
+  *begin = first + object->bias;
+  *end = (bytes && first + bytes < next ? first + bytes : next) + object->bias;
+  return first && pc < *end;
+}

@@ -65,6 +65,22 @@ void shim_objects_restart(void);
  * for signal handlers. */
 void *shim_loaded_symbol(const char *name);
 
+/* The exported function of the object that a pc lies in, from and up to where. Safe for signal
+ * handlers; looks at every symbol. */
+bool shim_function_at(const struct shim_object *object, uint64_t pc, uint64_t *begin,
+                      uint64_t *end);
+
+/* ---- gaps.c ---- */
+
+struct unwind_row;
+
+/* The row of a pc that no CFI covers, by following the code of its function, which ends before
+ * `limit`. False: another thread is at it, try again later. */
+bool shim_gap_row(const struct shim_object *object, uint64_t pc, uint64_t limit,
+                  struct unwind_row *row);
+/* As shim_objects_restart. */
+void shim_gaps_restart(void);
+
 /* ---- rows.c ----
  *
  * The rule for the frame at a pc (of a caller: the return address less one), one word per pc, so

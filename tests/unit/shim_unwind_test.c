@@ -530,6 +530,56 @@ static void from_a_signal_handler(void **state) {
   assert_true(wrong * 200 <= samples);
 }
 
+/* ---- code without CFI ---- */
+
+static struct shim_stack outside; /* of the caller of what the samples are taken in */
+static volatile sig_atomic_t whole;
+
+NOINLINE static void note_outside(void) {
+  shim_walk_here(self, SHIM_HERE);
+  outside = self->stack;
+}
+
+/* backtrace(3) cannot pass such code: the outer frames must be those of the caller, whose own call
+ * is another one. */
+static void take_kernel_sample(int number, siginfo_t *info, void *context) {
+  (void)number, (void)info;
+  const struct shim_stack *stack = &self->handler_stack;
+  uint32_t outer = outside.native_count - 1;
+  shim_walk_context(self, context);
+  samples++;
+  whole += stack->native_end == WALK_ROOT && stack->native_count >= outer &&
+           !memcmp(&stack->words[stack->native_count - outer], &outside.words[1], outer * 8);
+}
+
+static void in_matrix_kernels(void **state) {
+  (void)state;
+  enum { SIZE = 96, ROW_MAJOR = 101, PLAIN = 111 };
+  static double a[SIZE * SIZE], b[SIZE * SIZE], c[SIZE * SIZE];
+  struct sigaction action = {.sa_sigaction = take_kernel_sample,
+                             .sa_flags = SA_SIGINFO | SA_RESTART};
+  struct itimerval timer = {.it_interval = {.tv_usec = 499}, .it_value = {.tv_usec = 499}};
+  setenv("OPENBLAS_NUM_THREADS", "1", 1);
+  void *library = dlopen("libopenblas.so.0", RTLD_NOW);
+  if (!library) {
+    print_message("skipped: no libopenblas.so.0 (package libopenblas0-pthread)\n");
+    skip();
+  }
+  void (*dgemm)(int, int, int, int, int, int, double, double *, int, double *, int, double,
+                double *, int) = dlsym(library, "cblas_dgemm");
+  note_outside();
+  samples = whole = 0;
+  sigaction(SIGALRM, &action, NULL);
+  setitimer(ITIMER_REAL, &timer, NULL);
+  for (int i = 0; samples < 1000 && i < 1000000; i++)
+    dgemm(ROW_MAJOR, PLAIN, PLAIN, SIZE, SIZE, SIZE, 1, a, SIZE, b, SIZE, 0, c, SIZE);
+  memset(&timer, 0, sizeof(timer));
+  setitimer(ITIMER_REAL, &timer, NULL);
+  print_message("%d samples, %d whole\n", (int)samples, (int)whole);
+  assert_true(samples >= 1000);
+  assert_true(whole * 1000ll >= samples * 990ll);
+}
+
 /* A fork's child starts with an empty region: the modules have to be published in it again. */
 static void in_a_forks_child(void **state) {
   (void)state;
@@ -562,6 +612,7 @@ int main(void) {
       cmocka_unit_test(in_unloaded_libraries),
       cmocka_unit_test(one_library_again_and_again),
       cmocka_unit_test(from_a_signal_handler),
+      cmocka_unit_test(in_matrix_kernels),
       cmocka_unit_test(in_a_forks_child),
   };
   return cmocka_run_group_tests(tests, with_region, without_region);

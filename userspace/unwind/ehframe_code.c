@@ -3,8 +3,6 @@
  * knowing which registers hold the CFA plus a constant and where the caller's rbp lies. Gives up on
  * the whole function when two paths disagree or a return would not find the return address: wrong
  * rows would be worse than none. */
-#include <stdlib.h>
-
 #include "unwind/ehframe_code.h"
 #include "unwind/ehframe_internal.h"
 #include "unwind/ehframe_x86.h"
@@ -400,42 +398,21 @@ static bool walk_all(struct code_walk *walk) {
   return true;
 }
 
-/* The rows in order. Bytes that no path reached (padding, data, what only an indirect jump reaches)
- * get an invalid one; bytes within an instruction, its own. */
-static void put_rows(struct cfi_sink *sink, const struct code_walk *walk, uint32_t begin) {
-  uint32_t covered = 0;
-
-  for (uint32_t at = 0; at < walk->bytes; at++) {
-    struct unwind_row row = walk->rows[at];
-    if (row.type != CODE_UNSEEN)
-      covered = at + row.pc;
-    else if (at < covered)
-      continue;
-    else
-      row = (struct unwind_row){.rbp = ROW_RBP_SAME, .type = ROW_INVALID};
-    row.pc = begin + at;
-    ehframe_sink_row(sink, row);
-  }
+size_t ehframe_code_scratch_bytes(void) {
+  return sizeof(struct code_scratch);
 }
 
-struct code_scratch *ehframe_code_scratch_new(void) {
-  return malloc(sizeof(struct code_scratch));
-}
-
-void ehframe_code_scratch_free(struct code_scratch *scratch) {
-  free(scratch);
-}
-
-bool ehframe_code_rows(struct cfi_sink *sink, struct code_scratch *scratch, const uint8_t *code,
-                       uint32_t bytes, uint32_t begin) {
+bool ehframe_code_follow(struct code_scratch *scratch, const uint8_t *code, uint32_t bytes) {
   struct code_walk walk = {
       .code = code, .bytes = bytes, .rows = scratch->rows, .paths = scratch->paths};
 
   if (bytes > CODE_BYTES_MAX)
     return false;
   memset(walk.rows, CODE_UNSEEN, bytes * sizeof(*walk.rows));
-  if (!walk_all(&walk))
-    return false;
-  put_rows(sink, &walk, begin);
-  return true;
+  return walk_all(&walk);
+}
+
+bool ehframe_code_row(const struct code_scratch *scratch, uint32_t at, struct unwind_row *row) {
+  *row = scratch->rows[at];
+  return row->type != CODE_UNSEEN;
 }

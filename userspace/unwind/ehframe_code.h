@@ -4,15 +4,30 @@
 #define RAGPROF_UNWIND_EHFRAME_CODE_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
+
+#include "ragprof.h"
 
 struct cfi_sink;
 
 /* The largest function that is followed. */
 #define CODE_BYTES_MAX (256u << 10)
 
-/* Memory for following one function after another. NULL when there is none. */
+/* Memory for following one function after another: of so many bytes, of any content. */
 struct code_scratch;
+size_t ehframe_code_scratch_bytes(void);
+
+/* Follows a function from its entry. False when it cannot be followed. */
+bool ehframe_code_follow(struct code_scratch *scratch, const uint8_t *code, uint32_t bytes);
+
+/* The row of the instruction that begins at that byte of the function followed last; its pc is the
+ * instruction's length. False where none begins, as far as is known. */
+bool ehframe_code_row(const struct code_scratch *scratch, uint32_t at, struct unwind_row *row);
+
+/* ---- for tables (ehframe_gap.c) ---- */
+
+/* NULL when there is no memory. */
 struct code_scratch *ehframe_code_scratch_new(void);
 void ehframe_code_scratch_free(struct code_scratch *scratch);
 

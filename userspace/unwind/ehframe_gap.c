@@ -125,6 +125,36 @@ static void put_invalid(struct cfi_sink *sink, uint32_t pc) {
   ehframe_sink_row(sink, (struct unwind_row){.pc = pc, .rbp = ROW_RBP_SAME, .type = ROW_INVALID});
 }
 
+struct code_scratch *ehframe_code_scratch_new(void) {
+  return malloc(ehframe_code_scratch_bytes());
+}
+
+void ehframe_code_scratch_free(struct code_scratch *scratch) {
+  free(scratch);
+}
+
+/* The rows in order. Bytes that no path reached (padding, data, what only an indirect jump reaches)
+ * get an invalid one; bytes within an instruction, its own. */
+bool ehframe_code_rows(struct cfi_sink *sink, struct code_scratch *scratch, const uint8_t *code,
+                       uint32_t bytes, uint32_t begin) {
+  uint32_t covered = 0;
+
+  if (!ehframe_code_follow(scratch, code, bytes))
+    return false;
+  for (uint32_t at = 0; at < bytes; at++) {
+    struct unwind_row row;
+    if (ehframe_code_row(scratch, at, &row))
+      covered = at + row.pc;
+    else if (at < covered)
+      continue;
+    else
+      row = (struct unwind_row){.rbp = ROW_RBP_SAME, .type = ROW_INVALID};
+    row.pc = begin + at;
+    ehframe_sink_row(sink, row);
+  }
+  return true;
+}
+
 /* Puts the rows of the function whose code was read, and an invalid one at its end; where it
  * follows another directly, in place of that one's end. */
 static void put_function(const struct gap_fill *fill, struct cfi_sink *sink,
