@@ -140,6 +140,18 @@ static int open_event(const struct programs *programs, int cpu, uint32_t type, u
   return (int)syscall(SYS_perf_event_open, &attr, -1, cpu, -1, PERF_FLAG_FD_CLOEXEC);
 }
 
+int programs_may_sample(const struct programs *programs) {
+  int cpus[CPUS_MAX];
+  int count = cpus_online(cpus);
+  if (count < 0)
+    return count;
+  int fd = open_event(programs, cpus[0], PERF_TYPE_SOFTWARE, PERF_COUNT_SW_CPU_CLOCK);
+  if (fd < 0)
+    return error_errno("not allowed to open perf events (CAP_PERFMON)");
+  close(fd);
+  return 0;
+}
+
 static int keep_link(struct programs *programs, struct bpf_link *link, const char *what) {
   if (!link)
     return error_errno("cannot attach to %s", what);

@@ -22,6 +22,9 @@ struct programs_options {
 int programs_load(struct programs **out, const struct programs_options *options);
 void programs_free(struct programs *programs);
 
+/* Whether this user may also sample, for which other rights are needed. 0 or -errno. */
+int programs_may_sample(const struct programs *programs);
+
 /* The descriptors and memory that the stores need. */
 int programs_segments_fd(const struct programs *programs);
 int programs_events_fd(const struct programs *programs);

@@ -266,8 +266,14 @@ static int load_programs(struct session *session) {
   if (options->bpf == SESSION_BPF_OFF)
     return 0;
   int result = programs_load(&session->programs, &programs);
-  if (!result || options->bpf == SESSION_BPF_NEEDED)
+  if (options->bpf == SESSION_BPF_NEEDED)
     return result;
+  if (!result)
+    result = programs_may_sample(session->programs);
+  if (!result)
+    return 0;
+  programs_free(session->programs);
+  session->programs = NULL;
   snprintf(session->without_bpf, sizeof(session->without_bpf), "%s", error_text());
   return 0;
 }

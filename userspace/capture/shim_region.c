@@ -68,14 +68,31 @@ uint32_t region_site_kind(uint32_t index, const struct region_site *site) {
   return site->kind;
 }
 
+static bool read_words(const struct region_source *source, const struct region_head *head,
+                       uint32_t first, uint32_t count, __u64 *words) {
+  if (first > head->word_count || count > head->word_count - first)
+    return false;
+  return !count || read_at(source, offsetof(struct region, words) + (uint64_t)first * 8, words,
+                           count * sizeof(*words));
+}
+
 bool region_read_stack(const struct region_source *source, const struct region_head *head,
                        const struct region_site *site, __u64 words[REGION_STACK_WORDS_MAX]) {
-  uint32_t count = (uint32_t)site->native_count + site->python_count;
-  if (!count || site->native_count > NATIVE_FRAMES_MAX || site->python_count > PYTHON_FRAMES_MAX ||
-      site->word_first > head->word_count || count > head->word_count - site->word_first)
+  if (site->native_count > NATIVE_FRAMES_MAX || site->python_count > PYTHON_FRAMES_MAX ||
+      !(site->native_count + site->python_count) || site->native_tail.count > site->native_count ||
+      site->python_tail.count > site->python_count)
     return false;
-  return read_at(source, offsetof(struct region, words) + (uint64_t)site->word_first * 8, words,
-                 count * sizeof(*words));
+
+  uint32_t native_own = site->native_count - site->native_tail.count;
+  uint32_t python_own = site->python_count - site->python_tail.count;
+  __u64 *python = words + site->native_count;
+  return site->word_first <= head->word_count &&
+         read_words(source, head, site->word_first, native_own, words) &&
+         read_words(source, head, site->native_tail.first, site->native_tail.count,
+                    words + native_own) &&
+         read_words(source, head, site->word_first + native_own, python_own, python) &&
+         read_words(source, head, site->python_tail.first, site->python_tail.count,
+                    python + python_own);
 }
 
 /* ---- text ---- */
