@@ -105,6 +105,15 @@ static size_t thin_ticks(struct tick *ticks, size_t count) {
   return MOMENTS_MAX;
 }
 
+/* After its last iteration a program idles or ends, and gives back what it had: that says nothing
+ * of leaks. How many ticks there are before it. */
+static size_t drop_tail(const struct tick *ticks, size_t count) {
+  size_t kept = count;
+  while (kept && ticks[kept - 1].iterations == ticks[count - 1].iterations)
+    kept--;
+  return kept >= ITERATIONS_MIN ? kept : count;
+}
+
 static int build_ticks(struct analysis *analysis) {
   const struct profile *profile = analysis->profile;
   uint64_t end_ns = last_change_ns(profile);
@@ -116,7 +125,7 @@ static int build_ticks(struct analysis *analysis) {
   }
   double total;
   size_t count = put_ticks(analysis->ticks, profile, end_ns, by_process, &total);
-  count = thin_ticks(analysis->ticks, count);
+  count = thin_ticks(analysis->ticks, drop_tail(analysis->ticks, count));
   analysis->tick_count = count ? count : put_even_ticks(analysis->ticks, end_ns);
   free(by_process);
   size_t distinct = 0;
