@@ -111,6 +111,12 @@ struct region_call_total {
   uint64_t buckets[REGION_BUCKETS];
 };
 
+/* Words [first, first + count) of words[]. */
+struct region_run {
+  uint32_t first;
+  uint32_t count;
+};
+
 /* A stack and what was counted at it; a stack may have more than one site. Site k < REGION_CALLS of
  * sites[] stands for the stacks of kind k that there was no room for, site REGION_CALLS for those
  * of all calls: no words. */
@@ -118,14 +124,18 @@ struct region_site {
   uint64_t hash;  /* of kind and stack; never 0 once used */
   uint32_t state; /* 1: the fields up to `generation` hold, and stay */
   uint32_t kind;
-  uint32_t word_first; /* in words[]: native, then Python, each from the leaf */
+  uint32_t word_first; /* in words[]: native, then Python, each from the leaf, without the tails */
   uint16_t native_count;
   uint16_t python_count;
   uint8_t native_end; /* enum walk_end of bpf/ragprof.h */
   uint8_t python_end;
   uint16_t wait_reason; /* of a call: enum wait_reason, as the descriptor told */
   uint32_t generation;  /* of the modules, when the stack was taken */
-  uint64_t pad2[4];
+  /* The last words of either, towards the root, that lie with another site's; part of the counts
+   * above. */
+  struct region_run native_tail;
+  struct region_run python_tail;
+  uint64_t pad2[2];
 
   /* A heap kind: blocks and bytes. A call: count, total ns, then errors and bytes; peak_bytes is
    * the longest, in ns. CPU: samples, and the timer periods that they stand for. */

@@ -93,6 +93,9 @@ struct shim_thread {
   struct shim_python *python;
   struct shim_cpu cpu;
   struct shim_known_site sites[SHIM_KNOWN_SITES];
+  struct region_run native_run; /* of the stack that was last stored whole: others share its tail */
+  struct region_run python_run;
+  uint32_t run_serial; /* shim_region_serial */
 };
 
 /* Enters the shim for the calling thread: its record, or NULL when the shim is not ready, does not

@@ -8,6 +8,7 @@
 #include "thread.h"
 
 #define BUCKETS (64u * 1024)
+#define TAIL_WORDS_MIN 8u /* a shorter one is not worth a look elsewhere */
 
 /* The chains: sites by number, 0 ends one (site 0 is in none). */
 struct chains {
@@ -54,32 +55,98 @@ static uint32_t search(const struct chains *table, uint32_t site, uint32_t end, 
   return site == end ? 0 : site;
 }
 
-/* A new site with its words; 0 where there is no room. */
-static uint32_t make_site(uint32_t kind, uint64_t hash, const struct shim_stack *stack) {
-  struct region *region = shim_region;
-  uint32_t count = stack->native_count + stack->python_count;
+/* How many of the last words are those of a run. */
+static uint32_t common_tail(struct region_run run, const uint64_t *words, uint32_t count) {
+  const uint64_t *end = shim_region->words + run.first + run.count;
+  uint32_t most = count < run.count ? count : run.count;
+  uint32_t common = 0;
 
-  if (__atomic_load_n(&region->site_count, __ATOMIC_RELAXED) >= REGION_SITES_MAX)
-    return 0;
-  uint32_t first = take(&region->word_count, count, REGION_WORDS_MAX);
-  if (first == UINT32_MAX ||
-      !shim_region_room(region->words + first, count * sizeof(region->words[0])))
+  while (common < most && words[count - 1 - common] == *(end - 1 - common))
+    common++;
+  return common;
+}
+
+/* The tail that a stack's words share with the run. Nothing where that saves less than half of
+ * them: then they are stored whole, and are the run that later stacks share. */
+static struct region_run shared_tail(struct region_run run, const uint64_t *words, uint32_t count) {
+  uint32_t common = run.count ? common_tail(run, words, count) : 0;
+
+  if (common < TAIL_WORDS_MIN || common < count / 2)
+    return (struct region_run){0};
+  return (struct region_run){.first = run.first + run.count - common, .count = common};
+}
+
+/* The runs of a thread; none for the signal handler, which may come amidst a change of them. */
+static void load_runs(const struct shim_thread *thread, struct region_run *native,
+                      struct region_run *python) {
+  bool hold = !thread->in_handler && thread->run_serial == shim_region_serial;
+
+  *native = hold ? thread->native_run : (struct region_run){0};
+  *python = hold ? thread->python_run : (struct region_run){0};
+}
+
+static void keep_runs(struct shim_thread *thread, const struct region_site *site) {
+  if (thread->in_handler)
+    return;
+  if (thread->run_serial != shim_region_serial) {
+    thread->run_serial = shim_region_serial;
+    thread->native_run = thread->python_run = (struct region_run){0};
+  }
+  uint32_t first = site->word_first;
+  if (!site->native_tail.count)
+    thread->native_run = (struct region_run){.first = first, .count = site->native_count};
+  first += site->native_count - site->native_tail.count;
+  if (!site->python_tail.count && site->python_count)
+    thread->python_run = (struct region_run){.first = first, .count = site->python_count};
+}
+
+/* Stores the words of a stack but for the tails that lie there already. */
+static bool store_words(struct shim_thread *thread, const struct shim_stack *stack,
+                        struct region_site *site) {
+  struct region *region = shim_region;
+  const uint64_t *python = stack->words + stack->native_count;
+  struct region_run native_run, python_run;
+
+  load_runs(thread, &native_run, &python_run);
+  struct region_run native_tail = shared_tail(native_run, stack->words, stack->native_count);
+  struct region_run python_tail = shared_tail(python_run, python, stack->python_count);
+  uint32_t native_own = stack->native_count - native_tail.count;
+  uint32_t python_own = stack->python_count - python_tail.count;
+  uint32_t first = take(&region->word_count, native_own + python_own, REGION_WORDS_MAX);
+  uint64_t *to = region->words + first;
+  if (first == UINT32_MAX || !shim_region_room(to, (native_own + python_own) * sizeof(*to)))
+    return false;
+
+  memcpy(to, stack->words, native_own * sizeof(*to));
+  memcpy(to + native_own, python, python_own * sizeof(*to));
+  *site = (struct region_site){.word_first = first,
+                               .native_count = (uint16_t)stack->native_count,
+                               .python_count = (uint16_t)stack->python_count,
+                               .native_end = stack->native_end,
+                               .python_end = stack->python_end,
+                               .native_tail = native_tail,
+                               .python_tail = python_tail};
+  keep_runs(thread, site);
+  return true;
+}
+
+/* A new site with its words; 0 where there is no room. */
+static uint32_t make_site(struct shim_thread *thread, uint32_t kind, uint64_t hash,
+                          const struct shim_stack *stack) {
+  struct region *region = shim_region;
+  struct region_site site;
+
+  if (__atomic_load_n(&region->site_count, __ATOMIC_RELAXED) >= REGION_SITES_MAX ||
+      !store_words(thread, stack, &site))
     return 0;
   uint32_t index = take(&region->site_count, 1, REGION_SITES_MAX);
   if (index == UINT32_MAX || !shim_region_room(region->sites + index, sizeof(region->sites[0])))
     return 0;
-
-  struct region_site *site = &region->sites[index];
-  memcpy(region->words + first, stack->words, count * sizeof(region->words[0]));
-  site->hash = hash;
-  site->kind = kind;
-  site->word_first = first;
-  site->native_count = (uint16_t)stack->native_count;
-  site->python_count = (uint16_t)stack->python_count;
-  site->native_end = stack->native_end;
-  site->python_end = stack->python_end;
-  site->generation = __atomic_load_n(&region->generation, __ATOMIC_RELAXED);
-  __atomic_store_n(&site->state, 1, __ATOMIC_RELEASE);
+  site.hash = hash;
+  site.kind = kind;
+  site.generation = __atomic_load_n(&region->generation, __ATOMIC_RELAXED);
+  region->sites[index] = site;
+  __atomic_store_n(&region->sites[index].state, 1, __ATOMIC_RELEASE);
   return index;
 }
 
@@ -92,8 +159,8 @@ static uint64_t site_hash(uint32_t kind, const struct shim_stack *stack) {
   return hash ? hash : 1;
 }
 
-static __attribute__((noinline)) uint32_t find_site(uint32_t kind, uint64_t hash,
-                                                    const struct shim_stack *stack) {
+static __attribute__((noinline)) uint32_t find_site(struct shim_thread *thread, uint32_t kind,
+                                                    uint64_t hash, const struct shim_stack *stack) {
   struct chains *table = get_chains();
   uint32_t site = 0;
 
@@ -104,7 +171,7 @@ static __attribute__((noinline)) uint32_t find_site(uint32_t kind, uint64_t hash
 
     if (SHIM_LIKELY((site = search(table, first, 0, hash)) != 0))
       return site;
-    for (uint32_t made = make_site(kind, hash, stack); made && !site;) {
+    for (uint32_t made = make_site(thread, kind, hash, stack); made && !site;) {
       table->next[made] = searched = first;
       if (__atomic_compare_exchange_n(bucket, &first, made, false, __ATOMIC_RELEASE,
                                       __ATOMIC_ACQUIRE))
@@ -123,9 +190,9 @@ uint32_t shim_site(struct shim_thread *thread, uint32_t kind, const struct shim_
   struct shim_known_site *known = &thread->sites[hash % SHIM_KNOWN_SITES];
 
   if (thread->in_handler) /* what it interrupted may be at that entry */
-    return find_site(kind, hash, stack);
+    return find_site(thread, kind, hash, stack);
   if (SHIM_UNLIKELY(known->hash != hash || known->serial != shim_region_serial)) {
-    uint32_t site = find_site(kind, hash, stack);
+    uint32_t site = find_site(thread, kind, hash, stack);
     if (site <= REGION_CALLS)
       return site;
     *known = (struct shim_known_site){.hash = hash, .site = site, .serial = shim_region_serial};

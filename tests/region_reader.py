@@ -44,7 +44,8 @@ CallTotal = structure("CallTotal", [
 Site = structure("Site", [
     ("hash", u64), ("state", u32), ("kind", u32), ("word_first", u32), ("native_count", u16),
     ("python_count", u16), ("native_end", u8), ("python_end", u8), ("wait_reason", u16),
-    ("generation", u32), ("pad2", u64 * 4), ("allocations", u64), ("allocated_bytes", u64),
+    ("generation", u32), ("native_tail_first", u32), ("native_tail_count", u32),
+    ("python_tail_first", u32), ("python_tail_count", u32), ("pad2", u64 * 2), ("allocations", u64), ("allocated_bytes", u64),
     ("frees", u64), ("freed_bytes", u64), ("peak_bytes", u64), ("samples", u64), ("pad3", u64 * 2),
 ])
 Module = structure("Module", [
@@ -135,15 +136,27 @@ class Region:
         data = self.text[text.off:text.off + text.length * text.kind]
         return data.decode(encoding, "replace") if encoding else "?"
 
+    def run(self, first, count):
+        return self.words[first:first + count]
+
+    def stack(self, site):
+        """The words of a site's stack, native and Python: what is its own, then the tails that it
+        shares."""
+        native_own = site.native_count - site.native_tail_count
+        python_own = site.python_count - site.python_tail_count
+        return (self.run(site.word_first, native_own)
+                + self.run(site.native_tail_first, site.native_tail_count),
+                self.run(site.word_first + native_own, python_own)
+                + self.run(site.python_tail_first, site.python_tail_count))
+
     def site_rows(self):
         for index, site in enumerate(self.sites):
             if index <= len(KINDS) or not site.state:
                 continue
-            first, native = site.word_first, site.native_count
+            native, python = self.stack(site)
             row = {"kind": kind_name(site.kind), "native_end": site.native_end,
                    "python_end": site.python_end, "wait_reason": site.wait_reason, "peak_bytes": site.peak_bytes,
-                   "native": self.words[first:first + native],
-                   "python": self.words[first + native:first + native + site.python_count]}
+                   "native": native, "python": python}
             row.update((name, getattr(site, name)) for name in SUMS)
             yield row
 

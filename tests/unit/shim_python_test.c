@@ -109,13 +109,17 @@ static bool is_same(const struct region *region, const struct probe *probe) {
     print_message("  no site of %lu bytes\n", (unsigned long)probe->bytes);
     return false;
   }
-  const uint64_t *words = region->words + site->word_first + site->native_count;
+  uint32_t own = site->python_count - site->python_tail.count;
+  const uint64_t *words =
+      region->words + site->word_first + site->native_count - site->native_tail.count;
+  const uint64_t *tail = region->words + site->python_tail.first;
   uint32_t at = 0;
   for (uint32_t i = 0; i < site->python_count; i++) {
-    uint32_t number = PYTHON_FRAME_CODE(words[i]);
+    uint64_t word = i < own ? words[i] : tail[i - own];
+    uint32_t number = PYTHON_FRAME_CODE(word);
     if (number && region->codes[number - 1].flags & CPYTHON_CODE_IS_SHIM)
       continue;
-    if (at == probe->frame_count || !is_frame(region, words[i], &probe->frames[at], at == 0))
+    if (at == probe->frame_count || !is_frame(region, word, &probe->frames[at], at == 0))
       return false;
     at++;
   }

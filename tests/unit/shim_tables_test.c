@@ -262,6 +262,57 @@ static void another_generation_is_another_site(void **state) {
   free(thread);
 }
 
+/* A deep stack as an interpreter makes them: the leaf differs, the rest is the same. */
+static uint32_t deep_site(struct shim_thread *thread, uint64_t native_leaf, uint64_t python_leaf,
+                          uint32_t python_count) {
+  struct shim_stack *stack = &thread->stack;
+
+  stack->native_count = 40;
+  stack->python_count = python_count;
+  for (uint32_t i = 0; i < 40; i++)
+    stack->words[i] = i ? 1000 + i : native_leaf;
+  for (uint32_t i = 0; i < python_count; i++)
+    stack->words[40 + i] = i ? 2000 + python_count - i : python_leaf;
+  stack->hash = native_leaf * 31 + python_leaf * 17 + python_count;
+  return shim_site(thread, REGION_MALLOC, stack);
+}
+
+static bool holds_stack(uint32_t index, const struct shim_stack *stack) {
+  const struct region_site *site = &shim_region->sites[index];
+  const uint64_t *words = shim_region->words;
+  uint32_t native_own = site->native_count - site->native_tail.count;
+  uint32_t python_own = site->python_count - site->python_tail.count;
+  uint64_t read[200];
+
+  memcpy(read, words + site->word_first, native_own * 8);
+  memcpy(read + native_own, words + site->native_tail.first, site->native_tail.count * 8);
+  memcpy(read + 40, words + site->word_first + native_own, python_own * 8);
+  memcpy(read + 40 + python_own, words + site->python_tail.first, site->python_tail.count * 8);
+  return site->native_count == stack->native_count && site->python_count == stack->python_count &&
+         !memcmp(read, stack->words, (stack->native_count + stack->python_count) * 8);
+}
+
+static void stacks_share_their_tails(void **state) {
+  struct shim_thread *thread = new_thread();
+  (void)state;
+
+  assert_true(holds_stack(deep_site(thread, 1, 2, 100), &thread->stack));
+  assert_int_equal(shim_region->word_count, 140);
+  for (uint64_t leaf = 10; leaf < 20; leaf++)
+    assert_true(holds_stack(deep_site(thread, leaf, 100 + leaf, 100), &thread->stack));
+  assert_int_equal(shim_region->word_count, 140 + 10 * 2);
+  assert_true(holds_stack(deep_site(thread, 1, 3, 130), &thread->stack)); /* deeper */
+  assert_int_equal(shim_region->word_count, 160 + 31);
+  assert_true(holds_stack(deep_site(thread, 5, 6, 20), &thread->stack)); /* on the way back */
+  assert_int_equal(shim_region->word_count, 191 + 2);
+  assert_true(holds_stack(deep_site(thread, 7, 8, 0), &thread->stack)); /* no Python at all */
+  /* The signal handler may come at any moment: it neither uses nor changes what is shared. */
+  thread->in_handler = true;
+  assert_true(holds_stack(deep_site(thread, 1, 9, 100), &thread->stack));
+  assert_int_equal(shim_region->word_count, 194 + 140);
+  free(thread);
+}
+
 /* A limit that would make a larger file a SIGXFSZ: no region, no signal. */
 static void no_region_over_the_file_size_limit(void **state) {
   (void)state;
@@ -380,6 +431,7 @@ int main(void) {
       cmocka_unit_test_setup(peak_is_the_most_at_once, start_region),
       cmocka_unit_test_setup(full_tables_count_without_frames, start_region),
       cmocka_unit_test_setup(another_generation_is_another_site, start_region),
+      cmocka_unit_test_setup(stacks_share_their_tails, start_region),
       cmocka_unit_test_setup(no_region_over_the_file_size_limit, start_region),
       cmocka_unit_test(ranges_are_cut_in_parts),
       cmocka_unit_test(random_ranges_add_up),
