@@ -63,7 +63,7 @@ struct shim_totals {
   uint32_t processes;
   uint64_t samples;
   uint64_t allocations; /* of malloc and Python, by all processes */
-  uint64_t live_bytes;
+  uint64_t live_bytes; /* when its process, or the capture, ended */
   uint64_t peak_bytes; /* of all processes together, at the snapshots */
   bool counts_heap;
 };

@@ -17,7 +17,7 @@
 #define SITE_BATCH 256
 #define UNKNOWN_NS NS_PER_S /* how long BPF may take to tell of a process */
 #define STUCK_NS NS_PER_S   /* an event that is not finished by then never will be */
-#define PERIODS_MAX 1000    /* that one sample may stand for */
+#define PERIODS_MAX 100     /* that one sample may stand for */
 #define ASK_NS (5 * NS_PER_S)
 #define WALK_COST 200 /* the walk of page tables may take one part in so many of the time */
 

@@ -71,7 +71,7 @@ int recording_options(const struct command *command, const struct arguments *arg
 
 static void say_heap(const struct shim_totals *heap) {
   char live[UNITS_TEXT_BYTES], peak[UNITS_TEXT_BYTES];
-  log_info("heap: %llu allocations, %s live at the end, %s at the peak",
+  log_info("heap: %llu allocations, %s never freed, %s live at the peak",
            (unsigned long long)heap->allocations, units_bytes(live, heap->live_bytes),
            units_bytes(peak, heap->peak_bytes));
 }
