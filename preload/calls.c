@@ -44,22 +44,23 @@ static void raise_to(uint64_t *maximum, uint64_t value) {
 }
 
 /* What a non-blocking caller or one with a timeout expects is no error. */
-static bool is_error(int64_t outcome) {
-  return outcome < 0 && outcome != -EINTR && outcome != -EAGAIN && outcome != -EINPROGRESS &&
-         outcome != -ETIMEDOUT;
+static bool is_error(int64_t result) {
+  return result < 0 && result != -EINTR && result != -EAGAIN && result != -EINPROGRESS &&
+         result != -ETIMEDOUT;
 }
 
-static uint64_t bytes_moved(enum region_call call, int64_t outcome) {
+/* Bytes or an error; what other counts, descriptors and PIDs a call returns is not told. */
+static int64_t told_result(enum region_call call, int64_t outcome) {
   _Static_assert(REGION_CALL_SENDFILE < REGION_CALL_CONNECT, "those that move bytes come first");
-  return call <= REGION_CALL_SENDFILE && outcome > 0 ? (uint64_t)outcome : 0;
+  return call <= REGION_CALL_SENDFILE || outcome < 0 ? outcome : 0;
 }
 
-static void count_total(enum region_call call, uint64_t ns, int64_t outcome) {
+static void count_total(enum region_call call, uint64_t ns, int64_t result) {
   struct region_call_total *total = &shim_region->calls[call];
 
   add(&total->count, 1);
-  add(&total->errors, is_error(outcome));
-  add(&total->bytes, bytes_moved(call, outcome));
+  add(&total->errors, is_error(result));
+  add(&total->bytes, result > 0 ? (uint64_t)result : 0);
   add(&total->total_ns, ns);
   add(&total->buckets[region_histogram_bucket(ns)], 1);
   raise_to(&total->max_ns, ns);
@@ -94,7 +95,7 @@ static enum wait_reason reason_of(enum region_call call, int fd) {
 }
 
 static uint32_t count_site(struct shim_thread *thread, enum region_call call, uint64_t ns,
-                           int64_t outcome, enum wait_reason reason) {
+                           int64_t result, enum wait_reason reason) {
   uint32_t number = shim_site(thread, REGION_CALLS + call, &thread->stack);
   struct region_site *site = &shim_region->sites[number];
 
@@ -102,8 +103,8 @@ static uint32_t count_site(struct shim_thread *thread, enum region_call call, ui
     site->wait_reason = reason;
   add(&site->allocations, 1);
   add(&site->allocated_bytes, ns);
-  add(&site->frees, is_error(outcome));
-  add(&site->freed_bytes, bytes_moved(call, outcome));
+  add(&site->frees, is_error(result));
+  add(&site->freed_bytes, result > 0 ? (uint64_t)result : 0);
   raise_to(&site->peak_bytes, ns);
   return number;
 }
@@ -129,7 +130,7 @@ void calls_end(const struct calls_mark *mark, enum region_call call, int fd, int
   int kept = errno;
   struct region_event event = {.time_ns = mark->start_ns,
                                .value = calls_now_ns() - mark->start_ns,
-                               .result = outcome,
+                               .result = told_result(call, outcome),
                                .type = REGION_EVENT_CALL,
                                .call = call};
   struct shim_thread *thread = shim_enter();

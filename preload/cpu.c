@@ -13,8 +13,6 @@
 #include "calls.h"
 #include "sys.h"
 
-#define LONGEST_TICK_NS 10000000u /* CONFIG_HZ=100 */
-
 SHIM_TLS uint32_t shim_cpu_interrupts;
 int shim_cpu_signal;
 
@@ -188,22 +186,39 @@ void shim_cpu_handle(int number, siginfo_t *info, void *context) {
   errno = kept;
 }
 
-/* The periods of a thread's life that no signal stood for. */
+/* The periods of a thread's life that no signal stood for. At least one in all: reports share out a
+ * thread's CPU time, which is known exactly, among its samples, and need one to show it at all. */
 static uint64_t periods_left(const struct shim_thread *thread, uint64_t cpu_ns) {
   const struct shim_cpu *cpu = &thread->cpu;
-  uint64_t all = cpu_ns < cpu->first_ns ? 0 : 1 + (cpu_ns - cpu->first_ns) / period_ns();
+  uint64_t all = cpu_ns < cpu->first_ns ? 1 : 1 + (cpu_ns - cpu->first_ns) / period_ns();
 
   return all > cpu->periods ? all - cpu->periods : 0;
 }
 
-/* They were spent in the routine that the thread began with, or in what it called. Where that is
- * not known they are lost, unless there are no more than pass between two ticks. */
+/* Where a thread began that pthread_create did not begin while we looked: under what calls us at
+ * its end lie clone3 and start_thread, or in the first thread _start and the two of libc that call
+ * main.
+ */
+static void find_base(struct shim_thread *thread) {
+  bool is_first = thread->tid == (uint32_t)shim_syscall(SYS_getpid);
+  uint32_t wanted = is_first ? 3 : 2;
+  const struct shim_stack *stack = &thread->stack;
+
+  shim_walk_here(thread, SHIM_HERE);
+  if (stack->native_end != WALK_ROOT || stack->native_count <= wanted)
+    return;
+  for (uint32_t i = 0; i < wanted; i++)
+    thread->cpu.base[i] = stack->words[stack->native_count - wanted + i];
+}
+
+/* They were spent in the routine that the thread began with, or in what it called. */
 static void count_left(struct shim_thread *thread, uint64_t periods, uint64_t now_ns) {
   struct shim_stack *stack = &thread->handler_stack;
 
+  if (!thread->cpu.base[0])
+    find_base(thread);
   if (!thread->cpu.base[0]) {
-    if (periods * period_ns() > LONGEST_TICK_NS)
-      __atomic_add_fetch(&shim_region->lost_samples, periods, __ATOMIC_RELAXED);
+    __atomic_add_fetch(&shim_region->lost_samples, periods, __ATOMIC_RELAXED);
     return;
   }
   *stack = (struct shim_stack){.hash = 0x1b873593, .native_end = WALK_ROOT};

@@ -64,6 +64,14 @@ same_calls() {
     "$scratch/region.json")" "slow reads one by one"
 }
 
+@test "what is told of a slow call is bytes or an error, no PID and no descriptor" {
+  shimmed "$timed"
+  "${shim[@]}" "$calls" vfork >/dev/null
+  equal 0 "$(python3 "$ROOT/tests/region_reader.py" --sites "$folder" |
+    jq '[.processes[].events[] | select(.type == 2) | .result] | max // 0')" "the largest result"
+  equal 0 "$(regions '[.processes[].calls[] | .bytes] | add')" bytes
+}
+
 @test "a thread that is cancelled in a call, or jumps out of it, goes on being counted" {
   shimmed "$timed"
   "${shim[@]}" "$calls" cancel >"$scratch/own.json"

@@ -67,13 +67,10 @@ within() {
   within 4 50 live_shortly
 }
 
-@test "threads that live shorter than a period are sampled in proportion" {
-  local main others
-  own "$sampled=99" short # a period is 10 ms: three of ten threads of 3 ms have a sample
-  read -r main others < <(python3 "$ROOT/tests/region_reader.py" --sites "$folder" | jq -r '.processes[0] | .pid as $pid |
-    [.events[] | select(.type == 1)] | "\(map(select(.tid == $pid) | .value) | add) \(map(select(.tid != $pid) | .value) | add)"')
-  near 60 "$main" 10 "periods of the long thread"
-  near 60 "$others" 35 "periods of the short ones" # 60 of 200 trials: 3 standard deviations are 32 %
+@test "threads that live shorter than a period have their share" {
+  recorded 99 "$cpu" short >/dev/null # a period is 10 ms: seven of ten threads of 3 ms are between two signals
+  within 4 50 in_long_thread
+  within 4 50 live_shortly
 }
 
 @test "the stacks of threads do not show how they were begun" {
@@ -93,7 +90,7 @@ within() {
 @test "a target with its own SIGPROF timer has all of its signals" {
   own "$sampled=1000" itimer
   equal 1 "$(saw .kept)" "its handler kept"
-  near 100 "$(saw .signals)" 3 "its own signals"
+  near 100 "$(saw .signals)" 10 "its own signals" # the kernel counts them by whole ticks
   near 1000 "$(periods)" 3 "our periods"
 }
 
