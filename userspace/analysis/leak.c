@@ -16,6 +16,9 @@
 /* A stack gave back what its process's allocator retains, when its live bytes fell below this share
  * of their peak. */
 #define GIVEN_BACK_SHARE 0.5
+/* Live bytes that fall below this share of what they were, at the end of a process, are its exit.
+ */
+#define EXIT_SHARE 0.9
 /* Iterations are the axis of the verdict when there are this many different counts of them. */
 #define ITERATIONS_MIN 12u
 
@@ -65,23 +68,55 @@ static uint64_t last_change_ns(const struct profile *profile) {
   return last_ns;
 }
 
+/* What is known of a process while its memory points are gone through. */
+struct passage {
+  uint64_t iterations;
+  uint64_t exit_ns;      /* it was on its way out from here on; 0: it lives on */
+  uint64_t candidate_ns; /* going back: the point that may be of the exit, too, and … */
+  uint64_t candidate_live_bytes;
+  bool is_over; /* … no earlier one is */
+};
+
+/* Goes back one point. What a program frees at its exit says nothing of leaks: so the last point of
+ * a process that has ended belongs to the exit, and those before it that fall deeply. */
+static void look_for_exit(struct passage *passage, const struct profile_process *process,
+                          const struct profile_memory_point *point) {
+  uint64_t live = point->values[MEMORY_HEAP_LIVE];
+  if (passage->is_over)
+    return;
+  if (!passage->exit_ns) {
+    passage->is_over = point->time_ns < process->end_ns;
+    passage->exit_ns = passage->is_over ? 0 : point->time_ns;
+    return;
+  }
+  if (passage->candidate_ns && (double)passage->candidate_live_bytes < EXIT_SHARE * (double)live)
+    passage->exit_ns = passage->candidate_ns;
+  else
+    passage->is_over = passage->candidate_ns != 0;
+  passage->candidate_ns = point->time_ns;
+  passage->candidate_live_bytes = live;
+}
+
 /* Fills `ticks` with the times of the memory points up to `end_ns`, each once, and the iterations
- * up to then; their number. `total`: the iterations of all points. `by_process` is zero for every
- * process. The last point of a process that has ended is left out: what a program frees at its exit
- * says nothing of leaks. */
+ * up to then; their number. `total`: the iterations of all points. `passages` is zero for every
+ * process. */
 static size_t put_ticks(struct tick *ticks, const struct profile *profile, uint64_t end_ns,
-                        uint64_t *by_process, double *total) {
+                        struct passage *passages, double *total) {
   size_t count = 0;
   *total = 0;
+  for (size_t i = profile->memory_point_count; i-- > 0;) {
+    uint32_t process = profile->memory_points[i].process;
+    look_for_exit(&passages[process], &profile->processes[process], &profile->memory_points[i]);
+  }
   for (size_t i = 0; i < profile->memory_point_count; i++) {
     const struct profile_memory_point *point = &profile->memory_points[i];
+    struct passage *passage = &passages[point->process];
     if (point->present >> MEMORY_ITERATIONS & 1) {
-      uint64_t *last = &by_process[point->process];
       uint64_t now = point->values[MEMORY_ITERATIONS];
-      *total += now > *last ? (double)(now - *last) : 0;
-      *last = now;
+      *total += now > passage->iterations ? (double)(now - passage->iterations) : 0;
+      passage->iterations = now;
     }
-    if (point->time_ns > end_ns || point->time_ns >= profile->processes[point->process].end_ns)
+    if (point->time_ns > end_ns || (passage->exit_ns && point->time_ns >= passage->exit_ns))
       continue;
     count -= count && ticks[count - 1].time_ns == point->time_ns;
     ticks[count++] = (struct tick){point->time_ns, *total};
@@ -117,17 +152,17 @@ static size_t drop_tail(const struct tick *ticks, size_t count) {
 static int build_ticks(struct analysis *analysis) {
   const struct profile *profile = analysis->profile;
   uint64_t end_ns = last_change_ns(profile);
-  uint64_t *by_process = calloc((size_t)profile->process_count + 1, sizeof(*by_process));
+  struct passage *passages = calloc((size_t)profile->process_count + 1, sizeof(*passages));
   analysis->ticks = calloc(profile->memory_point_count + MOMENTS_MAX, sizeof(*analysis->ticks));
-  if (!by_process || !analysis->ticks) {
-    free(by_process);
+  if (!passages || !analysis->ticks) {
+    free(passages);
     return out_of_memory();
   }
   double total;
-  size_t count = put_ticks(analysis->ticks, profile, end_ns, by_process, &total);
+  size_t count = put_ticks(analysis->ticks, profile, end_ns, passages, &total);
   count = thin_ticks(analysis->ticks, drop_tail(analysis->ticks, count));
   analysis->tick_count = count ? count : put_even_ticks(analysis->ticks, end_ns);
-  free(by_process);
+  free(passages);
   size_t distinct = 0;
   for (size_t i = 1; i < count; i++)
     distinct += analysis->ticks[i].iterations > analysis->ticks[i - 1].iterations;
