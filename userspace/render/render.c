@@ -10,8 +10,10 @@
 int render_check_kind(const struct profile *profile, enum calltree_kind kind) {
   if (!calltree_kind_is_memory(kind) || profile->heap_site_count)
     return 0;
-  return error_set(ENODATA, "--kind %s: the trace holds no allocations ('ragprof run' counts them)",
-                   calltree_kind_name(kind));
+  return error_set(
+      ENODATA,
+      "--kind %s: the trace holds no allocations ('ragprof run --alloc=every' counts them)",
+      calltree_kind_name(kind));
 }
 
 const struct render_format *render_format_find(const struct render_format *formats,
