@@ -3,17 +3,21 @@
  * of the target sees them. Hands out whole mappings only. */
 #include <sys/mman.h>
 
-#include "shim.h"
 #include "sys.h"
+#include "thread.h"
 
 bool shim_sealed;
 static uint64_t held_bytes;
 
-static void held(int64_t bytes) {
-  uint64_t sum = __atomic_add_fetch(&held_bytes, bytes, __ATOMIC_RELAXED);
+void shim_memory_tell(void) {
+  __atomic_store_n(&shim_region->shim_bytes, __atomic_load_n(&held_bytes, __ATOMIC_RELAXED),
+                   __ATOMIC_RELAXED);
+}
 
+static void held(int64_t bytes) {
+  __atomic_add_fetch(&held_bytes, bytes, __ATOMIC_RELAXED);
   if (shim_region)
-    __atomic_store_n(&shim_region->shim_bytes, sum, __ATOMIC_RELAXED);
+    shim_memory_tell();
 }
 
 void *shim_map(size_t bytes) {

@@ -226,6 +226,7 @@ static void begin(void) {
   shim_sites_start();
   shim_region_serial++;
   shim_region = region;
+  shim_memory_tell();
   __atomic_store_n(&region->state, REGION_RUNNING, __ATOMIC_RELEASE);
 }
 

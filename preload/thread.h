@@ -21,6 +21,8 @@ bool shim_region_forked(void);
 /* region.c: makes a second file, which the first child takes that cannot make its own. For a
  * process that is about to lose its right or way to the folder. */
 void shim_region_spare(void);
+/* memory.c: writes into the region what is held. */
+void shim_memory_tell(void);
 /* sites.c: a new region has no sites yet. */
 void shim_sites_start(void);
 /* The parts of shim.h that are set up at start and after a fork. */
