@@ -272,6 +272,49 @@ EOF
   holds "$(figure '[.memory[][2].iterations] | unique | length') >= 20"
 }
 
+@test "iterations by a uprobe and by a USDT point" {
+  "$ragprof" doctor >/dev/null 2>&1 || skip "this host or user may not load BPF programs (see 'ragprof doctor')"
+  needs "${CC:-gcc}"
+  # the note is what sys/sdt.h makes of DTRACE_PROBE(demo, step)
+  cat >"$BATS_TEST_TMPDIR/i.c" <<'EOF'
+#include <stdlib.h>
+#include <unistd.h>
+__attribute__((noinline)) void step(void) {
+  free(malloc(100));
+  usleep(20000);
+  __asm__ volatile("990: nop\n"
+                   ".pushsection .note.stapsdt,\"\",\"note\"\n"
+                   ".balign 4\n .4byte 992f-991f, 994f-993f, 3\n"
+                   "991: .asciz \"stapsdt\"\n992: .balign 4\n"
+                   "993: .8byte 990b, _.stapsdt.base, 0\n .asciz \"demo\"\n .asciz \"step\"\n .asciz \"\"\n"
+                   "994: .balign 4\n .popsection\n"
+                   ".pushsection .stapsdt.base,\"aG\",\"progbits\",.stapsdt.base,comdat\n"
+                   ".weak _.stapsdt.base\n .hidden _.stapsdt.base\n _.stapsdt.base: .space 1\n"
+                   ".size _.stapsdt.base, 1\n .popsection\n");
+}
+int main(void) {
+  for (int i = 0; i < 30; i++)
+    step();
+}
+EOF
+  "${CC:-gcc}" -O1 -o "$BATS_TEST_TMPDIR/i" "$BATS_TEST_TMPDIR/i.c"
+  local spec
+  for spec in "uprobe:$BATS_TEST_TMPDIR/i:step" "usdt:$BATS_TEST_TMPDIR/i:demo:step"; do
+    run "$ragprof" run -q --force --iteration "$spec" -o "$trace" -- "$BATS_TEST_TMPDIR/i"
+    echo "$spec: $output"
+    [ "$status" -eq 0 ]
+    equals "$(figure '[.memory[][2].iterations] | max')" 30
+  done
+  for spec in "uprobe:$BATS_TEST_TMPDIR/i:nowhere" "usdt:$BATS_TEST_TMPDIR/i:demo:nothing" uprobe:/nonexistent:f; do
+    run "$ragprof" run --force --iteration "$spec" -o "$BATS_TEST_TMPDIR/n.ragprof" -- "$BATS_TEST_TMPDIR/i"
+    echo "$spec: $output"
+    [ "$status" -eq 1 ]
+    [ ! -e "$BATS_TEST_TMPDIR/n.ragprof" ]
+  done
+  run "$ragprof" run --no-bpf --iteration uprobe:/bin/true:main -o "$trace" -- true
+  [ "$status" -eq 2 ]
+}
+
 @test "a full or unwritable /dev/shm: another place, and a word about it" {
   needs unshare
   # shellcheck disable=SC2016

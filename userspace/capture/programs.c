@@ -18,13 +18,14 @@
 #include "capture/cpus.h"
 #include "ragprof.skel.h"
 
-#define LINKS_MAX (CPUS_MAX + 8)
+#define LINKS_MAX (CPUS_MAX + PROBE_PLACES_MAX + 8)
 #define KNOWN_STACKS_TEND 49152 /* three quarters of known_stacks */
 #define TAKE_BATCH 256
 
 struct programs {
   struct ragprof_bpf *skeleton;
   uint32_t frequency_hz;
+  const struct probe *probe;
   struct unwind_mapping *mappings;
   struct bpf_link *links[LINKS_MAX];
   int link_count;
@@ -66,6 +67,7 @@ int programs_load(struct programs **out, const struct programs_options *options)
     return error_set(ENOMEM, "out of memory");
   programs->stats_fd = -1;
   programs->frequency_hz = options->frequency_hz;
+  programs->probe = options->probe;
   libbpf_set_print(forward_to_log);
   struct rlimit unlimited = {RLIM_INFINITY, RLIM_INFINITY};
   setrlimit(RLIMIT_MEMLOCK, &unlimited); /* kernels before 5.11 charge maps to it */
@@ -74,6 +76,7 @@ int programs_load(struct programs **out, const struct programs_options *options)
   int result = programs->skeleton ? 0 : -errno;
   if (!result) {
     programs->skeleton->rodata->follow_children = options->follow_children;
+    bpf_program__set_autoload(programs->skeleton->progs.on_iteration, options->probe != NULL);
     uint32_t cpus = (uint32_t)libbpf_num_possible_cpus();
     bpf_map__set_max_entries(programs->skeleton->maps.row_caches, cpus);
     bpf_map__set_max_entries(programs->skeleton->maps.code_caches, cpus);
@@ -209,6 +212,29 @@ static int attach_tracepoints(struct programs *programs) {
   return 0;
 }
 
+static int attach_probe(struct programs *programs) {
+  const struct probe *probe = programs->probe;
+  for (uint32_t i = 0; probe && i < probe->place_count; i++) {
+    LIBBPF_OPTS(bpf_uprobe_opts, options, .ref_ctr_offset = probe->places[i].semaphore_offset,
+                .func_name = probe->symbol[0] ? probe->symbol : NULL);
+    int result =
+        keep_link(programs,
+                  bpf_program__attach_uprobe_opts(programs->skeleton->progs.on_iteration, -1,
+                                                  probe->path, probe->places[i].offset, &options),
+                  probe->symbol[0] ? probe->symbol : probe->path);
+    if (result)
+      return result;
+  }
+  return 0;
+}
+
+uint64_t programs_iterations(const struct programs *programs, uint32_t pid) {
+  uint64_t count = 0;
+  if (programs->probe)
+    bpf_map_lookup_elem(bpf_map__fd(programs->skeleton->maps.iterations), &pid, &count);
+  return count;
+}
+
 int programs_attach(struct programs *programs) {
   programs->stats_fd = bpf_enable_stats(BPF_STATS_RUN_TIME); /* without it the cost is unknown */
   programs->task_link = bpf_program__attach_iter(programs->skeleton->progs.on_task, NULL);
@@ -217,6 +243,8 @@ int programs_attach(struct programs *programs) {
   int result = attach_tracepoints(programs);
   if (!result)
     result = programs_report_threads(programs, false);
+  if (!result)
+    result = attach_probe(programs);
   return result ? result : attach_sampling(programs);
 }
 

@@ -6,6 +6,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "capture/probe.h"
 #include "capture/process.h"
 #include "capture/wait_spread.h"
 #include "ragprof.h"
@@ -15,6 +16,7 @@ struct programs;
 struct programs_options {
   uint32_t frequency_hz;
   bool follow_children;
+  const struct probe *probe; /* what an iteration is; NULL: none */
 };
 
 /* Opens, configures and loads; nothing runs yet. 0 or -errno with a cause that says what is missing
@@ -32,6 +34,9 @@ struct process_maps programs_process_maps(const struct programs *programs);
 
 /* Attaches everything; the task iterator has then registered the threads that are there. */
 int programs_attach(struct programs *programs);
+/* How often a process has passed the probe. */
+uint64_t programs_iterations(const struct programs *programs, uint32_t pid);
+
 /* No program runs after this. */
 void programs_detach(struct programs *programs);
 

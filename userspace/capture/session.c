@@ -45,6 +45,7 @@ struct session {
   struct shim *shim;              /* NULL: nothing is preloaded */
   struct account_store *accounts; /* without BPF */
   int target_fd;                  /* readable when the target has ended, without BPF; -1 */
+  struct probe *probe;            /* what an iteration is; or NULL */
   char without_bpf[512];          /* why */
   int epoll_fd;
   uint64_t start_ns; /* CLOCK_MONOTONIC */
@@ -255,14 +256,26 @@ static void session_free(struct session *session) {
   module_store_free(session->modules);
   table_store_free(session->tables);
   programs_free(session->programs);
+  free(session->probe);
   free(session);
+}
+
+/* The probe that marks iterations, if one does. */
+static int find_probe(struct session *session) {
+  const struct shim_options *shim = session->options.shim;
+  if (!shim || !shim->iteration || !probe_is_spec(shim->iteration))
+    return 0;
+  session->probe = malloc(sizeof(*session->probe));
+  return session->probe ? probe_find(session->probe, shim->iteration)
+                        : error_set(ENOMEM, "out of memory");
 }
 
 /* Loads the programs, or notes why not where the shim can do without. */
 static int load_programs(struct session *session) {
   const struct session_options *options = &session->options;
   struct programs_options programs = {.frequency_hz = options->frequency_hz,
-                                      .follow_children = options->follow_children};
+                                      .follow_children = options->follow_children,
+                                      .probe = session->probe};
   if (options->bpf == SESSION_BPF_OFF)
     return 0;
   int result = programs_load(&session->programs, &programs);
@@ -300,7 +313,9 @@ int session_prepare(struct session **out, const struct session_options *options)
   session->target_fd = -1;
   session->start_ns = now_ns();
   raise_file_limit();
-  int result = load_programs(session);
+  int result = find_probe(session);
+  if (!result)
+    result = load_programs(session);
   if (!result && options->shim)
     result = shim_new(&session->shim, options->shim);
   if (!result)
@@ -368,6 +383,7 @@ static int begin_shim(struct session *session) {
                            .stacks = session->stacks,
                            .threads = session->threads,
                            .accounts = session->accounts,
+                           .programs = session->probe ? session->programs : NULL,
                            .start_ns = session->start_ns,
                            .follow_children = session->options.follow_children};
   return shim_begin(session->shim, &sink);

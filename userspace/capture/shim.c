@@ -20,7 +20,7 @@
 #define LOOK_NS (100 * NS_PER_MS)
 #define LOOK_ITERATION_NS (5 * NS_PER_MS) /* how soon an iteration is seen */
 #define COST 50                           /* looking may take one part in so many of the time */
-#define POINTS 60                        /* of a site, before they are thinned out */
+#define POINTS 60                         /* of a site, before they are thinned out */
 #define ITERATION_POINTS 60
 #define CREDIT_NS (200 * NS_PER_MS) /* that iterations may cost at first */
 #define LEARN_NS (5 * NS_PER_MS)    /* for new stacks, at each look */
@@ -115,7 +115,7 @@ void shim_environment(const struct shim *shim, uint32_t cpu_hz, struct buf *out)
   put_word(out, shim_folder_path(shim->folder));
   buf_printf(out, " alloc=%s python=%s interval=%llu calls=1 cpu=%u", options->alloc,
              options->python, (unsigned long long)options->interval_bytes, cpu_hz);
-  if (options->iteration) {
+  if (options->iteration && !probe_is_spec(options->iteration)) {
     buf_put_text(out, " iteration=");
     put_word(out, options->iteration);
   }

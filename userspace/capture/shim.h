@@ -10,6 +10,7 @@
 #include "base/buf.h"
 #include "capture/accounts.h"
 #include "capture/process.h"
+#include "capture/programs.h"
 #include "capture/shim_stacks.h"
 #include "capture/threads.h"
 #include "trace/writer.h"
@@ -41,8 +42,9 @@ struct shim_sink {
   struct module_store *modules;
   struct stack_store *stacks;
   struct thread_store *threads;
-  struct account_store *accounts; /* NULL: BPF counts samples, waits, times and processes */
-  uint64_t start_ns;              /* CLOCK_MONOTONIC */
+  struct account_store *accounts;  /* NULL: BPF counts samples, waits, times and processes */
+  const struct programs *programs; /* where they count iterations; or NULL */
+  uint64_t start_ns;               /* CLOCK_MONOTONIC */
   bool follow_children;
 };
 
@@ -63,8 +65,8 @@ struct shim_totals {
   uint32_t processes;
   uint64_t samples;
   uint64_t allocations; /* of malloc and Python, by all processes */
-  uint64_t live_bytes; /* when its process, or the capture, ended */
-  uint64_t peak_bytes; /* of all processes together, at the snapshots */
+  uint64_t live_bytes;  /* when its process, or the capture, ended */
+  uint64_t peak_bytes;  /* of all processes together, at the snapshots */
   bool counts_heap;
 };
 

@@ -545,6 +545,8 @@ void shim_process_look(struct shim_process *process, struct shim_shared *shared,
   struct region_head head;
   if (region_read_head(&process->source, &head) != REGION_READ_OK)
     return;
+  if (shared->sink.programs)
+    head.iterations = programs_iterations(shared->sink.programs, process->pid);
   process->head = head;
   if (process->stage == SHIM_WAITING)
     begin(process, shared, now_ns);

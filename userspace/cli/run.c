@@ -15,6 +15,7 @@
 #include "base/log.h"
 #include "base/units.h"
 #include "capture/preload.h"
+#include "capture/probe.h"
 #include "cli/recording.h"
 
 extern const struct command command_run;
@@ -68,7 +69,8 @@ static const struct option_spec options[] = {
      .long_name = "iteration",
      .type = OPTION_TEXT,
      .value_name = "SPEC",
-     .summary = "what to count growth by: query (an inbound HTTP request), http:PATH, py:FUNCTION"},
+     .summary = "what to count growth by: query (an inbound HTTP request), http:PATH, py:FUNCTION, "
+                "uprobe:FILE:SYMBOL, usdt:FILE:PROVIDER:NAME"},
     {.key = KEY_NO_SHIM,
      .long_name = "no-shim",
      .type = OPTION_FLAG,
@@ -180,17 +182,15 @@ static int record(struct session *session, struct child *child, uint64_t duratio
 
 /* Only these know how to find an iteration; what they make of the rest is their business. */
 static int check_iteration(const char *spec) {
-  static const char *const kinds[] = {"http:", "py:"};
+  static const char *const kinds[] = {"http:", "py:", "uprobe:", "usdt:"};
   if (!spec || !strcmp(spec, "query"))
     return EXIT_OK;
   for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++)
     if (!strncmp(spec, kinds[i], strlen(kinds[i])) && spec[strlen(kinds[i])])
       return EXIT_OK;
-  if (!strncmp(spec, "uprobe:", 7) || !strncmp(spec, "usdt:", 5))
-    return command_usage_error(&command_run, "option --iteration: probes are not counted yet; use "
-                                             "query, http:PATH or py:FUNCTION");
-  return command_usage_error(&command_run,
-                             "option --iteration: expected query, http:PATH or py:FUNCTION");
+  return command_usage_error(&command_run, "option --iteration: expected query, http:PATH, "
+                                           "py:FUNCTION, uprobe:FILE:SYMBOL or "
+                                           "usdt:FILE:PROVIDER:NAME");
 }
 
 /* Fills in what is preloaded, and what BPF has to do then. EXIT_OK, or an exit code after a
@@ -223,9 +223,12 @@ static int choose_sources(const struct arguments *arguments, const char *command
   if (wants_shim && !has_shim)
     log_info("no allocations: %s", error_text());
   session->shim = has_shim ? shim : NULL;
-  session->bpf = !wants_bpf ? SESSION_BPF_OFF
-                 : has_shim ? SESSION_BPF_IF_ALLOWED
-                            : SESSION_BPF_NEEDED;
+  bool needs_bpf = !has_shim || (shim->iteration && probe_is_spec(shim->iteration));
+  if (needs_bpf && !wants_bpf)
+    return command_usage_error(&command_run, "--no-bpf: probes are counted by BPF");
+  session->bpf = !wants_bpf  ? SESSION_BPF_OFF
+                 : needs_bpf ? SESSION_BPF_NEEDED
+                             : SESSION_BPF_IF_ALLOWED;
   return EXIT_OK;
 }
 
@@ -291,7 +294,9 @@ const struct command command_run = {
         "With --alloc=sampled, allocations are sampled by their bytes and the counts are "
         "estimates; with off, none are counted. --iteration names what to count growth by: memory "
         "per inbound request (query), per request for a path (http:/search, http:/v1/*), or per "
-        "call of a Python function (py:answer, py:rag.index.Index.search, py:index.py:search).\n\n"
+        "call of a Python function (py:answer, py:rag.index.Index.search, py:index.py:search); "
+        "with BPF also per call of a native one (uprobe:/usr/lib/libindex.so:search, a +OFFSET "
+        "may follow) or per pass of a USDT point (usdt:FILE:PROVIDER:NAME).\n\n"
         "The command runs as the user who runs ragprof, with sudo as root: put a command that "
         "changes the user before it where that matters.",
     .examples =
