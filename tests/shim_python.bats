@@ -40,6 +40,22 @@ counted() {
   done
 }
 
+@test "stacks begin at whoever asked the interpreter for a block" {
+  local bounds
+  shimmed "alloc=off python=every calls=0"
+  bounds=$("${shim[@]}" "$(pythons | tail -1)" -S -c '
+keep = [[i] for i in range(1000)]
+maps = [line.split()[0].split("-") for line in open("/proc/self/maps") if "libragprof" in line]
+print(int(maps[0][0], 16), int(maps[-1][1], 16))')
+  "$ROOT/tests/region_reader.py" --sites "$folder" >"$scratch/sites"
+  # in the shim; with frames of both kinds
+  jq -c --argjson from "${bounds% *}" --argjson to "${bounds#* }" \
+    '[.processes[].sites[] | select(.kind == "python")]
+    | [(map(select(.native | any(. >= $from and . < $to))) | length),
+       (map(select(.python != [] and .native != [])) | length > 100)]' "$scratch/sites" >"$scratch/found"
+  equal "[0,true]" "$(cat "$scratch/found")" "stacks"
+}
+
 @test "blocks are told from malloc's also when malloc is sampled or not counted" {
   counted "alloc=sampled python=every calls=0 interval=4096" "$(pythons | head -1)" "$program"
   # A list of arenas that pymalloc takes from malloc hides the block that it was taken for.
