@@ -15,6 +15,9 @@
 #define Z_95 1.959963984540054
 #define Z_CLAIM 3.29 /* 99.9 %: hundreds of stacks are judged at once */
 #define CORRELATION_MAX 0.9
+/* Fewer points must have grown by this many standard errors of a random walk. */
+#define WALK_POINTS 64u
+#define WALK_Z 4.0
 /* A least squares slope of fewer standard errors gets a cursory look, at so many points. */
 #define CLOSE_LOOK_Z 2.0
 #define CURSORY_POINTS 100u
@@ -206,9 +209,24 @@ static double growth_min(const struct shape *shape) {
   return fmax(GROWTH_BYTES_MIN, GROWTH_QUANTA_MIN * shape->quantum_bytes);
 }
 
+/* Whether growth is more than steps of this size would add up to by chance. That residuals wander
+ * cannot be seen in a few points, so few points have to stand this as well. */
+static bool is_more_than_a_walk(const struct shape *shape) {
+  double sum = 0;
+  if (shape->count >= WALK_POINTS)
+    return true;
+  for (size_t i = 1; i < shape->count; i++) {
+    const struct leak_point *from = &shape->points[i - 1], *to = &shape->points[i];
+    double off = to->y - from->y - shape->slope.value * (to->x - from->x);
+    sum += off * off;
+  }
+  return shape->growth >= WALK_Z * sqrt(sum);
+}
+
 static bool is_significant(const struct shape *shape) {
   return shape->slope.low > 0 && z_of(&shape->slope) >= Z_CLAIM &&
-         shape->growth >= fmax(growth_min(shape), GROWTH_NOISES_MIN * shape->noise);
+         shape->growth >= fmax(growth_min(shape), GROWTH_NOISES_MIN * shape->noise) &&
+         is_more_than_a_walk(shape);
 }
 
 /* The floor (lower quartile) of every part lies above that of the part before: growth in a few
