@@ -39,7 +39,7 @@ static int find_symbol(struct probe *probe, char *symbol) {
   }
   if ((plus && (*end || end == plus + 1)) || !*symbol || strlen(symbol) >= sizeof(probe->symbol))
     return error_set(EINVAL, "'%s': expected SYMBOL or SYMBOL+OFFSET", symbol);
-  strcpy(probe->symbol, symbol);
+  memcpy(probe->symbol, symbol, strlen(symbol) + 1);
   probe->place_count = 1;
   return 0;
 }
