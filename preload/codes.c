@@ -135,7 +135,7 @@ static struct content read_content(const struct shim_code *code, const struct py
     name = read_u64(code->address + o->code_qualname);
   return (struct content){
       .name = read_str(name, o),
-      .file = read_str(code->filename, o),
+      .file = read_str(code->file, o),
       .lines = read_lines(code->lines, o),
       .first_line = code->first_line,
       .flags = read_u32(code->address + o->code_flags),
@@ -165,12 +165,13 @@ static uint64_t hash_content(const struct content *content) {
 }
 
 static uint64_t hash_place(const struct shim_code *code) {
-  uint64_t hash = shim_hash(code->address, code->filename);
+  const uint64_t words[] = {code->file,  code->file_print,  code->name,      code->name_print,
+                            code->lines, code->lines_print, code->first_line};
+  uint64_t hash = code->address;
 
-  hash = shim_hash(hash, code->name);
-  hash = shim_hash(hash, code->name_hash);
-  hash = shim_hash(hash, code->lines);
-  return shim_hash(hash, code->first_line);
+  for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++)
+    hash = shim_hash(hash, words[i]);
+  return hash;
 }
 
 /* ---- publishing ---- */

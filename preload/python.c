@@ -133,6 +133,8 @@ static inline bool may_follow(struct python_walk *walk, uint64_t address, uint32
 #define FRAME_BYTES 112 /* the same */
 
 #define PRINT_BYTES_MAX 256u
+#define LONG_BYTES_MAX (1ull << 30)
+#define STRING_HEAD_BYTES 32 /* up to a str's or bytes' hash */
 
 /* What tells a name from another at its address: its hash, which every name has that a compiler or
  * a module file brought; of others ("<module>" of 3.11, what code.replace() takes) their text, by
@@ -157,6 +159,31 @@ static uint64_t name_print(struct python_walk *walk, uint64_t name) {
   return hash;
 }
 
+/* The same of what is longer: its length, and its first and last words. */
+static inline uint64_t ends_print(struct python_walk *walk, uint64_t data, uint64_t bytes) {
+  uint64_t last = data + ((bytes - 1) & ~7ull);
+
+  if (!bytes || bytes > LONG_BYTES_MAX || !may_follow(walk, data, 8) || !may_follow(walk, last, 8))
+    return bytes;
+  uint64_t used = bytes < 8 ? bytes : 8, in_last = (bytes - 1) % 8 + 1;
+  return bytes ^ read_u64(data) << (64 - 8 * used) ^
+         (read_u64(last) << (64 - 8 * in_last)) * SHIM_FACTOR;
+}
+
+static inline uint64_t file_print(struct python_walk *walk, uint64_t file) {
+  const struct python_offsets *o = &interpreter.offsets;
+  uint64_t hash = read_u64(file + STRING_HASH);
+
+  return hash != UINT64_MAX
+             ? hash
+             : ends_print(walk, file + o->string_ascii, read_u64(file + o->string_length));
+}
+
+static inline uint64_t lines_print(struct python_walk *walk, uint64_t lines) {
+  const struct python_offsets *o = &interpreter.offsets;
+  return ends_print(walk, lines + o->bytes_data, read_u64(lines + o->bytes_length));
+}
+
 static bool read_code(struct python_walk *walk, struct shim_code *code, uint64_t address) {
   const struct python_offsets *o = &interpreter.offsets;
 
@@ -164,13 +191,17 @@ static bool read_code(struct python_walk *walk, struct shim_code *code, uint64_t
       read_u64(address + OBJECT_TYPE) != interpreter.code_type)
     return false;
   code->address = address;
-  code->filename = read_u64(address + o->code_filename);
+  code->file = read_u64(address + o->code_filename);
   code->name = read_u64(address + o->code_name);
   code->lines = read_u64(address + o->code_linetable);
   code->first_line = read_u32(address + o->code_firstlineno);
-  if (!may_follow(walk, code->name, STRING_HASH + 8))
+  if (!may_follow(walk, code->name, STRING_HEAD_BYTES) ||
+      !may_follow(walk, code->file, STRING_HEAD_BYTES) ||
+      !may_follow(walk, code->lines, STRING_HEAD_BYTES))
     return false;
-  code->name_hash = name_print(walk, code->name);
+  code->name_print = name_print(walk, code->name);
+  code->file_print = file_print(walk, code->file);
+  code->lines_print = lines_print(walk, code->lines);
   return true;
 }
 
@@ -184,10 +215,12 @@ static inline bool is_still(struct python_walk *walk, const struct shim_code *co
   const struct python_offsets *o = &interpreter.offsets;
 
   return code->address == address && read_u64(address + o->code_name) == code->name &&
-         read_u64(address + o->code_filename) == code->filename &&
+         read_u64(address + o->code_filename) == code->file &&
          read_u64(address + o->code_linetable) == code->lines &&
          read_u32(address + o->code_firstlineno) == code->first_line &&
-         name_print(walk, code->name) == code->name_hash;
+         name_print(walk, code->name) == code->name_print &&
+         file_print(walk, code->file) == code->file_print &&
+         lines_print(walk, code->lines) == code->lines_print;
 }
 
 /* The index plus 1 of the code object at an address; false: there is none. */

@@ -139,10 +139,12 @@ struct python_offsets;
 /* What tells a code object from another one that takes its address later. */
 struct shim_code {
   uint64_t address;
-  uint64_t filename;
+  uint64_t file; /* str objects, bytes, and what is in them */
+  uint64_t file_print;
   uint64_t name;
-  uint64_t name_hash; /* of its text */
+  uint64_t name_print;
   uint64_t lines;
+  uint64_t lines_print;
   uint32_t first_line;
 };
 

@@ -145,6 +145,15 @@ def reused():
         del names
 
 
+# The same text, compiled again and again, is the same code.
+def compiled_again():
+    functions = []
+    for _ in range(500):
+        names = {}
+        exec(compile("def f():\n  return bytearray(70000)\nf()\n", "<same>", "exec"), names)
+        functions.append(names["f"])  # at an address of its own
+
+
 def in_threads():
     def body(number):
         for _ in range(3):
@@ -181,6 +190,7 @@ def main():
     recurse(800)
     recurse_through_c(30)
     reused()
+    compiled_again()
     in_threads()
     in_a_child()
     sys.setrecursionlimit(5000)

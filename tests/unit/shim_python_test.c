@@ -143,6 +143,17 @@ static bool read_probe(FILE *output, struct probe *probe) {
   return true;
 }
 
+/* The code objects of a file. */
+static uint32_t count_codes(const struct region *region, const char *wanted) {
+  char file[TEXT_MAX / 4];
+  uint32_t count = 0;
+  for (uint32_t i = 0; i < region->code_count; i++) {
+    read_text(region, region->codes[i].file, file);
+    count += !strcmp(file, wanted);
+  }
+  return count;
+}
+
 /* ---- running ---- */
 
 static char library[TEXT_MAX];
@@ -163,7 +174,7 @@ static void stacks_of(void **state) {
   static struct probe probe;
   const char *python = *state;
   char folder[] = "/tmp/ragprof-python-XXXXXX", output[64], remove[128];
-  uint32_t probes = 0, same = 0;
+  uint32_t probes = 0, same = 0, compiled_again = 0;
   const struct region *region = NULL;
   int pid = 0;
 
@@ -175,8 +186,10 @@ static void stacks_of(void **state) {
   snprintf(output, sizeof(output), "%s/output", folder);
   FILE *file = run_python(python, folder, output);
   while (read_probe(file, &probe)) {
-    if (probe.pid != pid)
+    if (probe.pid != pid) {
       region = open_region(folder, pid = probe.pid);
+      compiled_again = region && !compiled_again ? count_codes(region, "<same>") : compiled_again;
+    }
     assert_non_null(region);
     probes++;
     same += is_same(region, &probe);
@@ -187,6 +200,7 @@ static void stacks_of(void **state) {
   print_message("%s: %u of %u stacks as Python has them\n", python, same, probes);
   assert_true(probes >= PROBES_MIN);
   assert_int_equal(same, probes);
+  assert_int_equal(compiled_again, 2); /* the module and its function */
 }
 
 int main(void) {
