@@ -77,6 +77,9 @@ SHIM_EXPORT int sendmmsg(int fd, struct mmsghdr *messages, unsigned count, int f
 
 /* ---- recv ---- */
 
+/* A call that is made again has all of the socket's own timeout (SO_RCVTIMEO) before it once more:
+ * our signal comes to who uses the CPU, that is before the wait has begun. */
+
 /* A look at what will be read again is not a read; only MSG_WAITALL waits for more than there is.
  */
 static ssize_t received(struct calls_mark *mark, int fd, const struct iovec *parts, size_t count,

@@ -21,6 +21,10 @@ int shim_cpu_signal;
 #define TIMERS_MAX 4096u
 static uint64_t timers[TIMERS_MAX];
 
+bool shim_cpu_is_own_process(void) {
+  return shim_region && shim_region->pid == (uint32_t)shim_syscall(SYS_getpid);
+}
+
 static uint64_t period_ns(void) {
   return 1000000000u / shim_config.cpu_hz;
 }

@@ -15,6 +15,9 @@ extern SHIM_TLS uint32_t shim_cpu_interrupts;
 /* The signal of our timers; 0: there are none. */
 extern int shim_cpu_signal;
 
+/* False in a child of vfork: what it changes here is its parent's. */
+bool shim_cpu_is_own_process(void);
+
 /* The handler of our signal. */
 void shim_cpu_handle(int signal, siginfo_t *info, void *context);
 

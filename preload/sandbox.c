@@ -31,18 +31,22 @@ static void make_spare_room(void) {
 }
 
 static void stop(void) {
+  if (!shim_cpu_is_own_process())
+    return;
   shim_cpu_move_timers(0);
   shim_stop();
 }
 
-/* Seals the shim off for a call that is about to be made, and stays so if it succeeds. */
+/* Seals the shim off for a call that is about to be made, and stays so if it succeeds. Not in a
+ * child of vfork, which would seal off its parent. */
 #define SEALED_FOR(result, made)                                                                   \
   do {                                                                                             \
     bool was_sealed = shim_sealed;                                                                 \
     make_spare_room();                                                                             \
-    shim_sealed = true;                                                                            \
+    bool is_own = shim_cpu_is_own_process();                                                       \
+    shim_sealed = is_own || was_sealed;                                                            \
     (result) = (made);                                                                             \
-    shim_sealed = (result) >= 0 || was_sealed;                                                     \
+    shim_sealed = (is_own && (result) >= 0) || was_sealed;                                         \
   } while (0)
 
 SHIM_EXPORT int prctl(int option, ...) {

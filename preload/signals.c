@@ -148,7 +148,7 @@ static int act(int number, const struct sigaction *action, struct sigaction *old
 }
 
 SHIM_EXPORT int sigaction(int number, const struct sigaction *action, struct sigaction *old) {
-  if (!ours())
+  if (!ours() || (action && !shim_cpu_is_own_process()))
     return CALLS_NEXT(sigaction)(number, action, old);
   if (number != ours())
     return act(number, action, old);

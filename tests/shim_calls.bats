@@ -84,6 +84,12 @@ same_calls() {
   same_calls closes
 }
 
+@test "a child of vfork that shuts itself in leaves its parent as it was" {
+  same_calls vfork_sandbox
+  # the first stack of a kind needs new pages of the region: a sealed shim has none
+  equal 5 "$(regions '[.processes[] | .kinds.nanosleep.allocations // 0] | add')" "sleeps with their stack"
+}
+
 @test "read and write go on in a process that shut itself in" {
   shimmed "alloc=every python=off calls=1 cpu=1000"
   "${shim[@]}" "$calls" strict

@@ -1,10 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Calls with known answers: each scenario counts its own calls, bytes and errors by what the
  * functions return, or measures its own waits, and prints them as JSON by the names of
- * preload/region.h. Arguments: forms [N] | waits | kinds | cancel | jump | vfork | closes | strict
+ * preload/region.h. Arguments: forms [N] | waits | kinds | cancel | jump | vfork | vfork_sandbox |
+ * closes | strict
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <netdb.h>
 #include <netinet/in.h>
 #include <poll.h>
@@ -508,6 +511,28 @@ static int spawn_by_vfork(void) {
   return 0;
 }
 
+/* A child of vfork that shuts itself in, as launchers do: its parent's calls have their stacks all
+ * the same. */
+static int vfork_sandbox(void) {
+  struct sock_filter allow = BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW);
+  struct sock_fprog program = {1, &allow};
+  struct timespec five_ms = {0, 5000000};
+  int status;
+  pid_t pid = vfork();
+
+  if (pid == 0) {
+    if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 &&
+        prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) == 0)
+      execl("/bin/true", "true", NULL);
+    _exit(127);
+  }
+  PLAIN(wait, waitpid(pid, &status, 0));
+  for (int i = 0; i < 5; i++)
+    PLAIN(nanosleep, nanosleep(&five_ms, NULL));
+  print_tallies();
+  return status != 0;
+}
+
 /* All descriptors go, as daemons do it. */
 static int close_all(void) {
   int pair[2], kept = fcntl(1, F_DUPFD, 900);
@@ -556,6 +581,8 @@ int main(int argc, char **argv) {
     return jump();
   if (!strcmp(what, "vfork"))
     return spawn_by_vfork();
+  if (!strcmp(what, "vfork_sandbox"))
+    return vfork_sandbox();
   if (!strcmp(what, "closes"))
     return close_all();
   if (!strcmp(what, "strict"))
