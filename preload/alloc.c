@@ -58,15 +58,23 @@ void shim_site_free(uint32_t site, uint64_t count, uint64_t bytes) {
   count_free(&shim_region->sites[site], count, bytes, is_alone());
 }
 
+static inline void flush_live(struct shim_thread *thread, bool alone) {
+  int64_t live =
+      (int64_t)add((uint64_t *)&shim_region->live_bytes, (uint64_t)thread->live_delta, alone);
+
+  thread->live_delta = 0;
+  raise(&shim_region->peak_bytes, live);
+}
+
+void shim_live_flush(struct shim_thread *thread) {
+  flush_live(thread, is_alone());
+}
+
 /* Adds to the live bytes of the process, by steps while there are other threads. */
 static inline void add_live(struct shim_thread *thread, int64_t bytes, bool alone) {
   thread->live_delta += bytes;
-  if (!alone && thread->live_delta < LIVE_STEP_BYTES && thread->live_delta > -LIVE_STEP_BYTES)
-    return;
-  int64_t live =
-      (int64_t)add((uint64_t *)&shim_region->live_bytes, (uint64_t)thread->live_delta, alone);
-  thread->live_delta = 0;
-  raise(&shim_region->peak_bytes, live);
+  if (alone || thread->live_delta >= LIVE_STEP_BYTES || thread->live_delta <= -LIVE_STEP_BYTES)
+    flush_live(thread, alone);
 }
 
 /* The interval of a kind that is sampled, else 0. */

@@ -12,6 +12,9 @@ uint64_t shim_block_take(uint32_t kind, void *block);
 void shim_block_taken_free(struct shim_thread *thread, uint32_t kind, void *block, uint64_t word);
 void shim_block_put_back(uint32_t kind, void *block, uint64_t word);
 
+/* Adds what the thread kept to itself of the live bytes to those of the process. */
+void shim_live_flush(struct shim_thread *thread);
+
 /* Before the first block. */
 void shim_blocks_start(bool is_foreign);
 

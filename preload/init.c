@@ -3,6 +3,7 @@
  * ready; the rest in the constructor. */
 #include <errno.h>
 
+#include "alloc.h"
 #include "hooks.h"
 #include "thread.h"
 
@@ -42,6 +43,7 @@ __attribute__((destructor)) static void stop(void) {
   if (!thread)
     return;
   shim_cpu_thread_end(thread);
+  shim_live_flush(thread);
   __atomic_store_n(&shim_region->state, REGION_EXITED, __ATOMIC_RELEASE);
   shim_leave(thread);
 }

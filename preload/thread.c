@@ -4,6 +4,7 @@
 #include <limits.h>
 #include <pthread.h>
 
+#include "alloc.h"
 #include "sys.h"
 #include "thread.h"
 
@@ -97,11 +98,6 @@ static struct shim_thread *get_record(void) {
   return record;
 }
 
-static void flush_live(struct shim_thread *record) {
-  __atomic_add_fetch(&shim_region->live_bytes, record->live_delta, __ATOMIC_RELAXED);
-  record->live_delta = 0;
-}
-
 /* A destructor of pthread's, run in up to PTHREAD_DESTRUCTOR_ITERATIONS rounds: it asks for another
  * one until the last, as those of the target may still allocate and free. */
 static void thread_ended(void *value) {
@@ -119,7 +115,7 @@ static void thread_ended(void *value) {
   self.busy = true;
   if (*same_process) {
     shim_cpu_thread_end(record);
-    flush_live(record);
+    shim_live_flush(record);
   }
   self.record = NULL;
   self.ended = true;
@@ -223,7 +219,7 @@ struct shim_thread *shim_enter(void) {
 void shim_leave(struct shim_thread *record) {
   __atomic_signal_fence(__ATOMIC_SEQ_CST);
   if (SHIM_UNLIKELY(self.ended)) {
-    flush_live(record);
+    shim_live_flush(record);
     give_record(record);
   }
   self.busy = false;
