@@ -194,6 +194,10 @@ EOF
   equals "$(known)" "1000 100000 700 70000"
   # by the numbers of this namespace, in which none is 1
   equals "$(figure '[.heap_sites[].pid] | min > 1')" true
+  run "$ragprof" run -q --no-bpf --force -F 499 -o "$trace" -- unshare --pid --fork "$build/workloads/threads64" 1
+  [ "$status" -eq 0 ]
+  # 64 and the first, by the numbers of this namespace
+  equals "$(figure '[.threads[] | select(.[4] | startswith("worker-")) | .[1] > 64] | "\(length) \(all)"')" "64 true"
 }
 
 @test "LD_PRELOAD that was there stays there" {

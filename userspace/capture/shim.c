@@ -88,6 +88,7 @@ void shim_free(struct shim *shim) {
   free(shim->processes);
   heap_sums_free(shim->shared.heap);
   free(shim->shared.stacks.event);
+  free(shim->shared.pids.at);
   shim_folder_free(shim->folder);
   free(shim);
 }
@@ -332,6 +333,7 @@ uint64_t shim_tick(struct shim *shim, uint64_t now_ns) {
 
 void shim_end(struct shim *shim, uint64_t now_ns) {
   shim_folder_take(shim->folder, take_file, shim);
+  shim->shared.pids.list_from_ns = 0; /* the last chance */
   look_at_all(shim, now_ns);
   if (shim->shared.sink.accounts)
     for (uint32_t i = 0; i < shim->count; i++)

@@ -12,7 +12,6 @@
 
 #include "capture/clock.h"
 #include "capture/naming.h"
-#include "capture/shim_pid.h"
 
 #define SITE_BATCH 256
 #define UNKNOWN_NS NS_PER_S /* how long BPF may take to tell of a process */
@@ -68,6 +67,7 @@ void shim_process_free(struct shim_process *process) {
   shim_image_fini(&process->image);
   free(process->sites);
   free(process->calls_before);
+  hash_fini(&process->tids);
   free(process);
 }
 
@@ -255,6 +255,18 @@ struct event_taking {
   uint64_t now_ns;
 };
 
+/* The thread of an event, as the profiler sees it. */
+static uint32_t tid_of(struct shim_process *process, const struct region_event *event) {
+  if (process->pid == process->head.pid)
+    return event->tid;
+  uint32_t *known = hash_get(&process->tids, event->tid);
+  if (known)
+    return *known;
+  uint32_t tid = shim_pid_thread(process->pid, event->tid);
+  hash_put(&process->tids, event->tid, tid);
+  return tid;
+}
+
 /* The site of an event; NULL when it makes no sense. */
 static struct site_seen *site_of(const struct event_taking *taking, uint32_t index) {
   struct shim_process *process = taking->process;
@@ -276,13 +288,13 @@ static uint32_t node_of(const struct event_taking *taking, const struct site_see
 
 static void on_sample(const struct event_taking *taking, const struct region_event *event) {
   const struct shim_sink *sink = &taking->shared->sink;
-  uint32_t pid = taking->process->pid;
+  uint32_t pid = taking->process->pid, tid = tid_of(taking->process, event);
   uint64_t periods = event->value < PERIODS_MAX ? event->value : PERIODS_MAX;
   if (!sink->accounts)
     return;
-  account_store_sample(sink->accounts, pid, event->tid, event->time_ns, periods);
+  account_store_sample(sink->accounts, pid, tid, event->time_ns, periods);
   struct trace_sample sample = {.time_ns = since_start(taking->shared, event->time_ns),
-                                .thread = thread_store_id(sink->threads, pid, event->tid),
+                                .thread = thread_store_id(sink->threads, pid, tid),
                                 .node = node_of(taking, site_of(taking, event->site))};
   for (uint64_t i = 0; i < periods; i++)
     trace_put_sample(sink->writer, &sample);
@@ -311,7 +323,8 @@ static void on_call(const struct event_taking *taking, const struct region_event
   const struct shim_sink *sink = &taking->shared->sink;
   if (event->call >= REGION_CALL_COUNT)
     return;
-  uint32_t thread = thread_store_id(sink->threads, taking->process->pid, event->tid);
+  uint32_t thread =
+      thread_store_id(sink->threads, taking->process->pid, tid_of(taking->process, event));
   struct site_seen *seen = event->site > REGION_CALLS ? site_of(taking, event->site) : NULL;
   trace_put_slow_call(sink->writer, &(struct trace_slow_call){
                                         .time_ns = since_start(taking->shared, event->time_ns),
@@ -326,7 +339,7 @@ static void on_call(const struct event_taking *taking, const struct region_event
 
 static void on_thread_end(const struct event_taking *taking, const struct region_event *event) {
   struct event_thread ended = {.tgid = taking->process->pid,
-                               .tid = event->tid,
+                               .tid = tid_of(taking->process, event),
                                .time_ns = event->time_ns,
                                .start_ns = (uint64_t)event->result,
                                .on_cpu_ns = event->value};
@@ -523,8 +536,10 @@ static bool enter(struct shim_process *process, const struct shim_shared *shared
 static void begin(struct shim_process *process, struct shim_shared *shared, uint64_t now_ns) {
   bool later = false;
   if (process->pidfd < 0) {
-    process->pid = shim_pid_find(process->head.pid, process->inode, &shared->search_from_ns, now_ns,
-                                 &process->has_ended);
+    process->pid = shim_pid_find(&shared->pids, process->head.pid, process->head.name,
+                                 process->inode, process->seen_ns, now_ns, &process->has_ended);
+    if (!process->pid)
+      return;
     process->pidfd = process->has_ended ? -1 : shim_pid_open(process->pid);
   }
   if (!shim_pid_may_own(process->pid, process->owner)) {

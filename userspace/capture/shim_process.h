@@ -7,9 +7,11 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/hash.h"
 #include "capture/heap_sums.h"
 #include "capture/memory.h"
 #include "capture/shim.h"
+#include "capture/shim_pid.h"
 #include "capture/shim_region.h"
 #include "capture/shim_stacks.h"
 
@@ -19,7 +21,7 @@ struct shim_shared {
   struct shim_stacks stacks;
   struct heap_sums *heap;
   uint64_t samples;
-  uint64_t search_from_ns; /* PIDs in other namespaces are not looked for before */
+  struct shim_pids pids;
 };
 
 enum shim_stage {
@@ -37,6 +39,7 @@ struct shim_process {
   uint32_t pid; /* as the profiler sees it */
   int pidfd;    /* -1: ended, or this kernel has none */
   bool has_ended;
+  struct hash tids; /* of another PID namespace: as the process sees them → as the profiler does */
   uint64_t seen_ns; /* when it was found */
   struct shim_image image;
   struct site_seen *sites;
@@ -62,7 +65,8 @@ struct shim_process {
 struct shim_process *shim_process_new(int fd, uint64_t now_ns);
 void shim_process_free(struct shim_process *process);
 
-/* Reads the head again; begins to follow the process when it has begun to count. */
+/* Reads the head again; begins to follow the process when it has begun to count, and it is known
+ * whose region it is. */
 void shim_process_look(struct shim_process *process, struct shim_shared *shared, uint64_t now_ns);
 
 /* Takes samples, slow calls and ends of threads. */
