@@ -13,7 +13,9 @@ heap_setup() {
   scratch=$BATS_TEST_TMPDIR
   trace=$scratch/t.ragprof
   export NO_COLOR=1 PYTHONDONTWRITEBYTECODE=1 PYTHONHASHSEED=0
-  folders=() pids=()
+  pids=()
+  shared=$(mktemp -d /dev/shm/ragprof-test-XXXXXX) # of all folders, those of subshells too
+  chmod 711 "$shared"
   [ -e "$library" ] # a loader that cannot find it goes on without
 }
 
@@ -23,7 +25,7 @@ heap_teardown() {
     kill "$pid" 2>/dev/null || continue
     wait "$pid" 2>/dev/null || true
   done
-  ((${#folders[@]} == 0)) || rm -rf "${folders[@]}"
+  rm -rf "$shared"
 }
 
 # The interpreters that the shim knows Python of, one a line; and of those, each way that it has.
@@ -45,8 +47,7 @@ needs() {
 # shimmed KEYS [USER]: a new folder; "${shim[@]}" in front of a command runs it under the shim.
 # `env` is not under the shim itself.
 shimmed() {
-  folder=$(mktemp -d /dev/shm/ragprof-XXXXXX)
-  folders+=("$folder")
+  folder=$(mktemp -d "$shared/XXXXXX")
   [ -z "${2:-}" ] || chown "$2" "$folder"
   shim=(env "LD_PRELOAD=$library${preload:+:$preload}" "RAGPROF_SHIM=$folder $1")
 }
