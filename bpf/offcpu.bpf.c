@@ -58,6 +58,7 @@ static __always_inline void switch_out(struct task_struct *task, struct thread_s
   }
   struct pt_regs *user = (struct pt_regs *)bpf_task_pt_regs(task);
   struct user_registers registers = user_registers_of(user);
+  copy_registers(scratch->registers, user);
   scratch->stack.kernel_count = 0;
   thread->stack = collect_stack(scratch, process, task, &registers, tgid, NULL, kind);
 }

@@ -133,6 +133,7 @@ static __always_inline void watch_existing(struct task_struct *task, struct proc
   struct pt_regs *user = (struct pt_regs *)bpf_task_pt_regs(task);
   if (scratch) {
     struct user_registers registers = user_registers_of(user);
+    copy_registers(scratch->registers, user);
     scratch->stack.kernel_count = 0;
     thread->stack = collect_stack(scratch, process, task, &registers, task->tgid, task, kind);
   }

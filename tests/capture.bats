@@ -185,7 +185,7 @@ near() {
 }
 
 @test "truth: generators, coroutines, deep recursion and the GIL on every CPython version" {
-  local python script
+  local python script samples pct
   while read -r python; do
     for script in generators async_app deep_recursion gil; do
       echo "$python $script"
@@ -196,7 +196,9 @@ near() {
         report | jq -e '[.hot_paths[0].stack[] | select(startswith("descend"))] | length == 200' >/dev/null
         ;;
       esac
-      holds "$(figure .capture.samples.complete_pct) >= 99"
+      # of some hundred samples, one may fall into the interpreter's very start
+      read -r samples pct < <(figure '"\(.capture.samples.on_cpu) \(.capture.samples.complete_pct)"')
+      holds "$pct >= 99 || $samples * (100 - $pct) <= 100.5"
       case $script in
       async_app) report | jq -e 'any(.hot_paths[].stack[]; startswith("async handle_request"))' >/dev/null ;;
       generators) report | jq -e 'any(.hot_paths[].stack[]; startswith("generator numbers"))' >/dev/null ;;
