@@ -137,7 +137,8 @@ within() {
 
 @test "a target's own signals interrupt its calls as ever" {
   own "$sampled=1000" alarmed
-  equal "240 240 240" "$(saw '"\(.calls) \(.interrupted) \(.alarms)"')" "calls, interrupted, alarms"
+  equal "240 240" "$(saw '"\(.calls) \(.interrupted)"')" "calls, interrupted"
+  (($(saw .alarms) >= 240))
   near 960 "$(periods)" 5 "periods"
 }
 
