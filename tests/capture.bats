@@ -291,6 +291,9 @@ total_of() {
   "$ragprof" run -q -o "$trace" -- /usr/bin/python3 "$ROOT/tests/workloads/gil_storm.py" 4
   python3 "$ROOT/tests/trace_reader.py" "$trace" | jq .counters >"$BATS_TEST_TMPDIR/counters.json"
   holds "$(jq '."capture.waits_not_walked"' "$BATS_TEST_TMPDIR/counters.json") > 500"
+  # and the reports say so
+  [ "$(figure .capture.waits.not_walked)" = "$(jq '."capture.waits_not_walked"' "$BATS_TEST_TMPDIR/counters.json")" ]
+  "$ragprof" report "$trace" | tr -s ' \n' ' ' | grep -q 'were not walked, their time is spread over'
   holds "$(figure .time.sum_pct) >= 98 && $(figure .time.sum_pct) <= 102"
   local often rarely all
   read -r often rarely all < <("$ragprof" report -f json -n 1000 "$trace" | jq -r 'def ms(f): [.off_cpu[] | select(.reason == "GIL") | select(f) | .total_ms] | add // 0;

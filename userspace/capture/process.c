@@ -9,12 +9,12 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/uio.h>
-#include <time.h>
 
 #include "base/error.h"
 #include "base/hash.h"
 #include "base/log.h"
 #include "base/units.h"
+#include "capture/clock.h"
 #include "capture/maps.h"
 #include "capture/regions.h"
 
@@ -32,12 +32,6 @@ struct process_store {
   struct hash by_pid;                            /* PID → index + 1; 0: ended */
   uint32_t python_versions[PYTHON_VERSIONS_MAX]; /* by slot; 0: free */
 };
-
-static uint64_t now_ns(void) {
-  struct timespec time;
-  clock_gettime(CLOCK_MONOTONIC, &time);
-  return (uint64_t)time.tv_sec * NS_PER_S + (uint64_t)time.tv_nsec;
-}
 
 int process_store_new(struct process_store **out, struct module_store *modules,
                       const struct process_maps *maps) {
@@ -324,7 +318,7 @@ bool process_find_python(struct process *process) {
 /* Reads the mappings and enters the process. Whether they changed. */
 static bool read_mappings(struct process_store *store, struct process *process, bool force) {
   struct map_list list = {.store = store, .pid = (pid_t)process->pid};
-  process->read_ns = now_ns();
+  process->read_ns = clock_now_ns();
   if (maps_read((pid_t)process->pid, add_mapping, &list) || list.count == 0 ||
       (!force && is_same(process, &list))) {
     free(list.at);
@@ -341,7 +335,7 @@ static bool read_mappings(struct process_store *store, struct process *process, 
   process->region = make_region(store, process);
   if (enter(store, process))
     log_warning("%s", error_text());
-  region_release(old, now_ns());
+  region_release(old, clock_now_ns());
   return true;
 }
 
@@ -435,7 +429,7 @@ void process_store_exec(struct process_store *store, struct process *process, ui
 }
 
 bool process_store_refresh(struct process_store *store, struct process *process) {
-  if (now_ns() - process->read_ns < process->patience_ns)
+  if (clock_now_ns() - process->read_ns < process->patience_ns)
     return false;
   bool changed = read_mappings(store, process, false);
   uint64_t longer_ns = process->patience_ns ? process->patience_ns * 2 : PATIENCE_MIN_NS;
@@ -451,7 +445,7 @@ void process_store_expect(struct process *process) {
 
 void process_store_end(struct process_store *store, struct process *process, uint64_t end_ns) {
   process->end_ns = end_ns;
-  region_release(process->region, now_ns());
+  region_release(process->region, clock_now_ns());
   process->region = NULL;
   if (store->maps.processes_fd >= 0)
     bpf_map_delete_elem(store->maps.processes_fd, &process->pid);

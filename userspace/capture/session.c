@@ -11,12 +11,12 @@
 #include <sys/epoll.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "base/error.h"
 #include "base/log.h"
 #include "base/units.h"
+#include "capture/clock.h"
 #include "capture/facts.h"
 #include "capture/maps.h"
 #include "capture/mmap_watch.h"
@@ -58,12 +58,6 @@ struct session {
   struct rusage usage_at_start; /* when recording began and ended */
   struct rusage usage_at_end;
 };
-
-static uint64_t now_ns(void) {
-  struct timespec time;
-  clock_gettime(CLOCK_MONOTONIC, &time);
-  return (uint64_t)time.tv_sec * NS_PER_S + (uint64_t)time.tv_nsec;
-}
 
 static uint64_t since_start(const struct session *session, uint64_t time_ns) {
   return time_ns > session->start_ns ? time_ns - session->start_ns : 0;
@@ -311,7 +305,7 @@ int session_prepare(struct session **out, const struct session_options *options)
   session->options = *options;
   session->epoll_fd = -1;
   session->target_fd = -1;
-  session->start_ns = now_ns();
+  session->start_ns = clock_now_ns();
   raise_file_limit();
   int result = find_probe(session);
   if (!result)
@@ -390,7 +384,7 @@ static int begin_shim(struct session *session) {
 }
 
 int session_activate(struct session *session) {
-  session->start_ns = now_ns();
+  session->start_ns = clock_now_ns();
   session->last_tick_ns = session->start_ns;
   session->last_report_ns = session->start_ns;
   session->last_flush_ns = session->start_ns;
@@ -458,7 +452,7 @@ static void take_events(struct session *session, uint64_t pause_ns) {
 static void end_target(struct session *session) {
   if (session->programs)
     return;
-  uint64_t time_ns = now_ns();
+  uint64_t time_ns = clock_now_ns();
   shim_tick(session->shim, time_ns); /* a region that was found only now */
   for (size_t i = 0; i < process_store_count(session->processes); i++) {
     struct process *process = process_store_at(session->processes, i);
@@ -476,7 +470,7 @@ enum session_end session_run(struct session *session, uint64_t duration_ns,
   uint64_t pause_ns = 0;
   while (!*stop) {
     take_events(session, pause_ns);
-    uint64_t time_ns = now_ns();
+    uint64_t time_ns = clock_now_ns();
     pause_ns = POLL_MS * NS_PER_MS;
     if (session->shim) {
       uint64_t until_ns = shim_tick(session->shim, time_ns);
@@ -533,7 +527,7 @@ int session_finish(struct session *session, enum session_end end, struct session
   getrusage(RUSAGE_SELF, &session->usage_at_end);
   if (session->programs)
     stop_programs(session);
-  uint64_t end_ns = now_ns();
+  uint64_t end_ns = clock_now_ns();
   uint64_t lost = end_shim(session, end_ns);
   struct naming_options naming = {.inlines = session->options.inlines,
                                   .follow_debuginfod = session->options.follow_debuginfod};

@@ -106,6 +106,12 @@ static void put_completeness(struct facts *facts) {
   if (accounting->wait_count)
     buf_printf(&buf, " (%.2f%%)",
                percent_of(accounting->complete_wait_count, accounting->wait_count));
+  uint64_t not_walked = profile_counter(facts->profile, "capture.waits_not_walked");
+  if (not_walked)
+    buf_printf(&buf,
+               "; %s short ones for the GIL or a CPU were not walked, their time is spread "
+               "over the stacks of those that were",
+               report_keep_count(facts->content, not_walked));
   add(facts, "Stacks", &buf);
 }
 

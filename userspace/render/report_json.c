@@ -230,6 +230,7 @@ static void put_capture(struct report_json *writer) {
   open_row(writer);
   json_member_u64(json, "off_cpu", accounting->wait_count);
   report_json_pct(writer, "complete_pct", accounting->complete_wait_count, accounting->wait_count);
+  json_member_u64(json, "not_walked", profile_counter(writer->profile, "capture.waits_not_walked"));
   close_row(writer);
   json_key(json, "lost");
   open_row(writer);
