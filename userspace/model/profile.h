@@ -132,6 +132,62 @@ struct profile_slow_call {
   const char *name;
 };
 
+struct profile_object {
+  enum object_kind kind;
+  const char *name;
+};
+
+/* Something that was done again and again; equal ones (class, process, thread, object and name) are
+ * one. */
+struct profile_operation {
+  enum operation_class class;
+  uint32_t process;                            /* index */
+  uint32_t thread;                             /* index, or PROFILE_NONE: all of the process */
+  uint32_t object;                             /* index, or PROFILE_NONE */
+  const char *name;                            /* interned: equal names are equal pointers */
+  struct trace_operation_sum total;            /* the last sum; .operation is this one's index */
+  const struct trace_operation_detail *detail; /* NULL: none was recorded */
+  size_t point_first;                          /* in profile.operation_points, in order of time */
+  size_t point_count;
+  size_t stack_first; /* in profile.operation_stacks */
+  size_t stack_count;
+};
+
+/* What of an operation fell to a stack, in such numbers that those of all its stacks make up the
+ * operation's exact total, where any stack was taken. */
+struct profile_operation_stack {
+  uint32_t operation; /* index */
+  uint32_t node;
+  uint64_t count;
+  uint64_t bytes;
+  uint64_t total_ns;
+};
+
+struct profile_slow_operation {
+  uint64_t time_ns;
+  uint64_t duration_ns;
+  int64_t result;
+  uint32_t operation; /* index */
+  uint32_t thread;    /* index */
+  uint32_t node;
+  uint32_t object; /* index, or PROFILE_NONE */
+};
+
+struct profile_happening {
+  uint64_t time_ns;
+  uint32_t process; /* index */
+  enum process_happening what;
+  uint64_t value;
+  const char *text;
+};
+
+struct profile_point {
+  uint64_t time_ns;
+  uint32_t process; /* index, or PROFILE_NONE: the host */
+  enum point_metric metric;
+  uint64_t value;
+};
+
 struct profile_fact {
   const char *name;
   const char *value;
@@ -167,6 +223,20 @@ struct profile {
   uint32_t call_count;
   struct profile_slow_call *slow_calls; /* in order of time */
   size_t slow_call_count;
+  struct profile_object *objects;
+  uint32_t object_count;
+  struct profile_operation *operations;
+  uint32_t operation_count;
+  struct trace_operation_sum *operation_points; /* operation by operation: cumulative, thinned */
+  size_t operation_point_count;
+  struct profile_operation_stack *operation_stacks; /* operation by operation */
+  size_t operation_stack_count;
+  struct profile_slow_operation *slow_operations; /* in order of time */
+  size_t slow_operation_count;
+  struct profile_happening *happenings; /* in order of time */
+  size_t happening_count;
+  struct profile_point *points; /* in order of time */
+  size_t point_count;
   struct profile_fact *facts;
   uint32_t fact_count;
   struct profile_counter *counters;

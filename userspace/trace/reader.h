@@ -26,6 +26,14 @@ struct trace_visitor {
   int (*memory)(void *context, const struct trace_memory *memory);
   int (*call)(void *context, const struct trace_call *call);
   int (*slow_call)(void *context, const struct trace_slow_call *call);
+  int (*object)(void *context, uint32_t id, const struct trace_object *object);
+  int (*operation)(void *context, uint32_t id, const struct trace_operation *operation);
+  int (*operation_sum)(void *context, const struct trace_operation_sum *sum);
+  int (*operation_detail)(void *context, const struct trace_operation_detail *detail);
+  int (*operation_stack)(void *context, const struct trace_operation_stack *stack);
+  int (*slow_operation)(void *context, const struct trace_slow_operation *slow);
+  int (*happening)(void *context, const struct trace_happening *happening);
+  int (*point)(void *context, const struct trace_point *point);
   int (*counter)(void *context, const char *name, uint64_t value);
   int (*meta)(void *context, const char *name, const char *value);
 };

@@ -236,6 +236,168 @@ struct trace_slow_call {
   const char *name;
 };
 
+/* ---- What the kernel did for the target -------------------------------------------------------
+ */
+
+/* Persisted: append only. */
+enum object_kind {
+  OBJECT_FILE = 1,   /* name: its path */
+  OBJECT_PIPE = 2,   /* "pipe:[inode]", or the path of a FIFO */
+  OBJECT_SOCKET = 3, /* its peer: "tcp 127.0.0.1:6333", "tcp [::1]:443", "udp 127.0.0.53:53",
+                        "unix /run/x.sock", "unix @abstract", "unix (unnamed)"; a listening one
+                        "tcp 127.0.0.1:8000 (listening)"; "netlink", … for other families */
+  OBJECT_EVENT = 4,  /* "[eventpoll]", "[eventfd]", "[timerfd]", … */
+  OBJECT_DEVICE = 5, /* a character device's path; of OPERATION_BLOCK the disk's name: "vda" */
+  OBJECT_MEMORY = 6, /* what a page fault hit that is no file: "[anonymous]", "[heap]", "[stack]" */
+  OBJECT_LOCK = 7,   /* "0x7f1234567890" in the process, or "GIL" */
+  OBJECT_KINDS
+};
+
+/* "file", "pipe", "socket", …; "unknown" for a value out of range. */
+const char *object_kind_name(enum object_kind kind);
+
+/* What an operation was done to. Gets the next object id. */
+struct trace_object {
+  enum object_kind kind;
+  const char *name;
+};
+
+/* Persisted: append only. Names of operations are lower-case words. */
+enum operation_class {
+  OPERATION_SYSCALL = 1, /* by thread; name: "read", "futex"; no object */
+  OPERATION_FILE = 2,    /* by process and file: "open", "read", "write", "fsync", "mmap", "device
+                            read" (what was not in the page cache; bytes) */
+  OPERATION_SOCKET = 3,  /* by process and peer: "connect", "accept", "send", "receive",
+                            "retransmit", "dns" (a look-up, its time from query to answer) */
+  OPERATION_BLOCK = 4,   /* by process and disk: "read", "write", "flush", "discard" */
+  OPERATION_FAULT = 5, /* by process and what was mapped: "major", "minor" (bytes: of the pages) */
+  OPERATION_LOCK = 6,  /* by thread and lock: "wait"; "hold": time that others waited for it while
+                          this thread held it; its stacks are the holder's */
+  OPERATION_PROBE = 7, /* by thread; name: the probe as the user asked for it */
+  OPERATION_CLASSES
+};
+
+/* "syscall", "file", "socket", …; "unknown" for a value out of range. */
+const char *operation_class_name(enum operation_class class);
+
+/* Something that was done again and again, and is counted. Gets the next operation id. */
+struct trace_operation {
+  enum operation_class class;
+  uint32_t pid;
+  uint32_t thread; /* id, or 0: all of the process */
+  uint32_t object; /* id, or 0 */
+  const char *name;
+};
+
+/* What an operation had come to by a moment, since the capture (or the process) began. No field
+ * ever falls. Written when something changed, at most once a second. */
+struct trace_operation_sum {
+  uint64_t time_ns;
+  uint32_t operation;
+  uint64_t count;
+  uint64_t errors;
+  uint64_t bytes;
+  uint64_t total_ns; /* time in it; of those that are still going on nothing */
+  uint64_t max_ns;
+};
+
+#define TRACE_RESULTS_MAX 16
+
+/* How an operation's durations and errors are spread. Cumulative: the last record of an operation
+ * holds. */
+struct trace_operation_detail {
+  uint32_t operation;
+  uint64_t buckets[TRACE_BUCKETS]; /* all together fit 64 bits */
+  uint32_t result_count;
+  struct {
+    uint32_t error; /* errno; 0: of others that there was no room for */
+    uint64_t count;
+  } results[TRACE_RESULTS_MAX];
+};
+
+/* What of an operation fell to one stack. Cumulative: the last record of an operation and node
+ * holds. Where not every one was walked, these are estimates, and their sum comes only near the
+ * operation's own. */
+struct trace_operation_stack {
+  uint32_t operation;
+  uint32_t node;
+  uint64_t count;
+  uint64_t bytes;
+  uint64_t total_ns;
+};
+
+/* One that took long: a system call over a millisecond, a span of a probe. */
+struct trace_slow_operation {
+  uint64_t time_ns; /* its start */
+  uint64_t duration_ns;
+  int64_t result; /* bytes, a descriptor, …, or -errno */
+  uint32_t operation;
+  uint32_t thread;
+  uint32_t node;
+  uint32_t object; /* what it was done to, where that is known although the operation has none */
+};
+
+/* Persisted: append only. */
+enum process_happening {
+  HAPPENING_FORK = 1,     /* value: the child's PID */
+  HAPPENING_EXEC = 2,     /* text: the executable's path */
+  HAPPENING_EXIT = 3,     /* value: the status as wait(2) gives it */
+  HAPPENING_OOM_KILL = 4, /* the kernel chose it when memory ran out */
+  HAPPENINGS
+};
+
+/* "fork", "exec", "exit", "OOM kill"; "unknown" for a value out of range. */
+const char *process_happening_name(enum process_happening happening);
+
+struct trace_happening {
+  uint64_t time_ns;
+  uint32_t pid;
+  enum process_happening what;
+  uint64_t value;
+  const char *text; /* "" */
+};
+
+/* What a point may say. Persisted: append only. Counts since the process began, unless a level is
+ * meant. */
+enum point_metric {
+  POINT_THREADS = 0,           /* level */
+  POINT_DESCRIPTORS = 1,       /* level: open files */
+  POINT_DESCRIPTORS_LIMIT = 2, /* the soft limit */
+  POINT_MINOR_FAULTS = 3,
+  POINT_MAJOR_FAULTS = 4,
+  POINT_READ_BYTES = 5, /* /proc/PID/io: read_bytes, write_bytes, rchar, wchar */
+  POINT_WRITE_BYTES = 6,
+  POINT_READ_CHARS = 7,
+  POINT_WRITE_CHARS = 8,
+  POINT_CPU_QUOTA_US = 9, /* of the cgroup (the tightest of its ancestors), in a period */
+  POINT_CPU_PERIOD_US = 10,
+  POINT_CPU_PERIODS = 11,   /* periods that had something to run */
+  POINT_CPU_THROTTLED = 12, /* periods in which it was throttled */
+  POINT_CPU_THROTTLED_NS = 13,
+  POINT_MIGRATIONS = 14,     /* from CPU to CPU, all threads */
+  POINT_CPUS_ALLOWED = 15,   /* level: of the affinity mask */
+  POINT_HOST_RUNNABLE = 16,  /* level, pid 0: runnable tasks of the host */
+  POINT_MEMORY_LIMIT = 17,   /* RLIMIT_AS; absent: none */
+  POINT_SMAPS_FIRST = 32,    /* level, bytes resident by kind of mapping, in this order: */
+  POINT_RESIDENT_HEAP = 32,  /* [heap] */
+  POINT_RESIDENT_STACK = 33, /* [stack] */
+  POINT_RESIDENT_ANONYMOUS = 34,
+  POINT_RESIDENT_CODE = 35,   /* executable mappings of files */
+  POINT_RESIDENT_FILE = 36,   /* other mappings of files */
+  POINT_RESIDENT_SHARED = 37, /* shared anonymous memory, /dev/shm */
+  POINT_METRICS = 64          /* all are below */
+};
+
+/* "threads", "descriptors", …; "unknown" for a value that is not known here. */
+const char *point_metric_name(enum point_metric metric);
+
+struct trace_point {
+  uint64_t time_ns;
+  uint32_t pid; /* 0: the host */
+  enum point_metric metric;
+  uint64_t value;
+};
+
 /* A named number about the capture; the last one of a name holds. Names used:
  *   lost.samples, lost.waits, lost.stacks, lost.bytes, lost.*   what is missing, in events
  *   cost.bpf_ns, cost.bpf_runs, cost.collector_cpu_ns and cost.collector_rss_bytes (while

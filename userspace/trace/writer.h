@@ -34,6 +34,17 @@ void trace_put_heap(struct trace_writer *writer, const struct trace_heap *heap);
 void trace_put_memory(struct trace_writer *writer, const struct trace_memory *memory);
 void trace_put_call(struct trace_writer *writer, const struct trace_call *call);
 void trace_put_slow_call(struct trace_writer *writer, const struct trace_slow_call *call);
+/* Interned: the id, the same one for equal content; 0 when memory ran out. */
+uint32_t trace_put_object(struct trace_writer *writer, const struct trace_object *object);
+uint32_t trace_put_operation(struct trace_writer *writer, const struct trace_operation *operation);
+void trace_put_operation_sum(struct trace_writer *writer, const struct trace_operation_sum *sum);
+void trace_put_operation_detail(struct trace_writer *writer,
+                                const struct trace_operation_detail *detail);
+void trace_put_operation_stack(struct trace_writer *writer,
+                               const struct trace_operation_stack *stack);
+void trace_put_slow_operation(struct trace_writer *writer, const struct trace_slow_operation *slow);
+void trace_put_happening(struct trace_writer *writer, const struct trace_happening *happening);
+void trace_put_point(struct trace_writer *writer, const struct trace_point *point);
 void trace_put_counter(struct trace_writer *writer, const char *name, uint64_t value);
 void trace_put_meta(struct trace_writer *writer, const char *name, const char *value);
 
