@@ -91,6 +91,8 @@ struct {
   __type(value, __u8);
 } known_stacks __weak SEC(".maps");
 
+#define SYSCALLS_MAX 512
+
 /* What is kept of a thread while it is watched. Exists only for threads of profiled processes. */
 struct thread_state {
   __u64 start_ns;
@@ -98,6 +100,8 @@ struct thread_state {
   __u64 switched_out_ns; /* 0: on the CPU */
   __u64 woken_ns;
   __u64 stack;
+  __u64 stack_ns;   /* when `stack` was taken, in sched_switch; 0: it was not */
+  __u64 syscall_ns; /* when the system call that it is in began; 0: none, or before the capture */
   __u64 on_cpu_ns;
   __u64 blocked_ns;
   __u64 run_queue_ns;
@@ -109,6 +113,7 @@ struct thread_state {
   __u32 window_switches;
   __u32 last_switches; /* of the window before */
   __u32 pad;
+  __u16 syscall_slots[SYSCALLS_MAX]; /* in operation_slots[]; OPERATION_SLOT_NONE: none yet */
 };
 
 struct {

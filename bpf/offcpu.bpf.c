@@ -54,6 +54,7 @@ static __always_inline void switch_out(struct task_struct *task, struct thread_s
   if (is_left_out(thread, now_ns)) {
     COUNT(waits_not_taken);
     thread->stack = STACK_NOT_TAKEN;
+    thread->stack_ns = 0;
     return;
   }
   struct pt_regs *user = (struct pt_regs *)bpf_task_pt_regs(task);
@@ -61,6 +62,7 @@ static __always_inline void switch_out(struct task_struct *task, struct thread_s
   copy_registers(scratch->registers, user);
   scratch->stack.kernel_count = 0;
   thread->stack = collect_stack(scratch, process, task, &registers, tgid, NULL, kind);
+  thread->stack_ns = now_ns;
 }
 
 static __always_inline void switch_in(struct task_struct *task, struct thread_state *thread,

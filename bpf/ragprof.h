@@ -145,6 +145,8 @@ enum event_type {
   EVENT_PROCESS = 6,
   EVENT_UNMAPPED = 7,
   EVENT_RAW = 8,
+  EVENT_SLOW = 9,
+  EVENT_OBJECT = 10,
 };
 
 /* How a native or Python walk ended. */
@@ -314,6 +316,8 @@ struct event_unmapped {
   __u64 pc;
 };
 
+#include "operation.h"
+
 /* What was seen, and what could not be kept. */
 struct capture_counters {
   __u64 samples;
@@ -325,6 +329,10 @@ struct capture_counters {
   __u64 lost_codes;
   __u64 lost_wait_ns;
   __u64 waits_not_taken; /* counted and timed, but not walked */
+  __u64 lost_slow_operations;
+  __u64 lost_objects;
+  __u64 lost_operations;       /* not counted anywhere: there was no slot */
+  __u64 lost_operation_stacks; /* counted, but at no stack */
 };
 
 #endif

@@ -25,4 +25,16 @@ enum {
 #define LOOK_AT_COUNT_1 102 /* select: with no descriptors it is a sleep */
 #define LOOK_AT_COUNT_2 103 /* poll: the number of descriptors is the second argument */
 
+/* What a system call does, for the accounts of files and sockets. */
+enum io_kind {
+  IO_NONE = 0,
+  IO_FD,    /* its first argument is a descriptor; its result is no count of bytes */
+  IO_READ,  /* bytes, in */
+  IO_WRITE, /* bytes, out */
+  IO_SYNC,
+  IO_OPEN,   /* its result is a descriptor */
+  IO_ACCEPT, /* the same; its first argument is one as well */
+  IO_CONNECT,
+};
+
 #endif

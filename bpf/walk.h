@@ -7,8 +7,9 @@
 
 #include "arch.h"
 
-/* One per kind of program: a sampling interrupt can hit the program for switches. */
-enum scratch_kind { SCRATCH_SAMPLE, SCRATCH_SWITCH, SCRATCH_REMOTE, SCRATCHES };
+/* One per kind of program: a sampling interrupt can hit the program for switches. SCRATCH_CALL is
+ * for programs that run in a thread's own context, with preemption off: system calls, faults. */
+enum scratch_kind { SCRATCH_SAMPLE, SCRATCH_SWITCH, SCRATCH_REMOTE, SCRATCH_CALL, SCRATCHES };
 
 /* The piece of the stack that was read last: one read serves several frames. */
 #define WINDOW_BYTES 1024

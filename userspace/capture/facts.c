@@ -104,9 +104,15 @@ static uint64_t put_loss(struct trace_writer *writer, const struct capture_count
     const char *name;
     uint64_t value;
   } losses[] = {
-      {"lost.samples", counters->lost_samples}, {"lost.stacks", counters->lost_stacks},
-      {"lost.waits", counters->lost_waits},     {"lost.threads", counters->lost_threads},
+      {"lost.samples", counters->lost_samples},
+      {"lost.stacks", counters->lost_stacks},
+      {"lost.waits", counters->lost_waits},
+      {"lost.threads", counters->lost_threads},
       {"lost.codes", counters->lost_codes},
+      {"lost.slow_operations", counters->lost_slow_operations},
+      {"lost.objects", counters->lost_objects},
+      {"lost.operations", counters->lost_operations},
+      {"lost.operation_stacks", counters->lost_operation_stacks},
   };
   uint64_t lost = 0;
   for (size_t i = 0; i < sizeof(losses) / sizeof(losses[0]); i++) {

@@ -18,7 +18,7 @@
 #include "capture/cpus.h"
 #include "ragprof.skel.h"
 
-#define LINKS_MAX (CPUS_MAX + PROBE_PLACES_MAX + 8)
+#define LINKS_MAX (CPUS_MAX + PROBE_PLACES_MAX + PROGRAMS_MAX)
 #define KNOWN_STACKS_TEND 49152 /* three quarters of known_stacks */
 #define TAKE_BATCH 256
 
@@ -34,7 +34,11 @@ struct programs {
   const char *event;
   uint64_t stacks_tended;
   struct wait_spread *waits;
+  struct source_set sources;
 };
+
+/* The program that did not load last, from libbpf's messages: its errors do not say. */
+static char refused_program[64];
 
 static int forward_to_log(enum libbpf_print_level level, const char *format, va_list args) {
   char text[2048];
@@ -42,6 +46,7 @@ static int forward_to_log(enum libbpf_print_level level, const char *format, va_
     return 0;
   vsnprintf(text, sizeof(text), format, args);
   text[strcspn(text, "\n")] = '\0';
+  sscanf(text, "libbpf: prog '%63[^']': failed to load", refused_program);
   log_debug("%s", text);
   return 0;
 }
@@ -61,6 +66,36 @@ static int explain_load(int result) {
                    strerror(-result));
 }
 
+static int open_skeleton(struct programs *programs, const struct programs_options *options) {
+  programs->skeleton = ragprof_bpf__open();
+  if (!programs->skeleton)
+    return -errno;
+  programs->skeleton->rodata->follow_children = options->follow_children;
+  bpf_program__set_autoload(programs->skeleton->progs.on_iteration, options->probe != NULL);
+  uint32_t cpus = (uint32_t)libbpf_num_possible_cpus();
+  bpf_map__set_max_entries(programs->skeleton->maps.row_caches, cpus);
+  bpf_map__set_max_entries(programs->skeleton->maps.code_caches, cpus);
+  return 0;
+}
+
+/* Loads, without the sources whose programs this kernel refuses. */
+static int load_skeleton(struct programs *programs, const struct programs_options *options) {
+  int result = open_skeleton(programs, options);
+  if (!result)
+    sources_choose(&programs->sources, programs->skeleton->obj);
+  while (!result) {
+    refused_program[0] = '\0';
+    result = ragprof_bpf__load(programs->skeleton);
+    if (!result || !sources_refuse(&programs->sources, refused_program))
+      break;
+    ragprof_bpf__destroy(programs->skeleton); /* what failed to load cannot be loaded again */
+    result = open_skeleton(programs, options);
+    if (!result)
+      sources_leave_out(&programs->sources, programs->skeleton->obj);
+  }
+  return result;
+}
+
 int programs_load(struct programs **out, const struct programs_options *options) {
   struct programs *programs = calloc(1, sizeof(*programs));
   if (!programs)
@@ -72,16 +107,7 @@ int programs_load(struct programs **out, const struct programs_options *options)
   struct rlimit unlimited = {RLIM_INFINITY, RLIM_INFINITY};
   setrlimit(RLIMIT_MEMLOCK, &unlimited); /* kernels before 5.11 charge maps to it */
   programs->waits = wait_spread_new();
-  programs->skeleton = programs->waits ? ragprof_bpf__open() : NULL;
-  int result = programs->skeleton ? 0 : -errno;
-  if (!result) {
-    programs->skeleton->rodata->follow_children = options->follow_children;
-    bpf_program__set_autoload(programs->skeleton->progs.on_iteration, options->probe != NULL);
-    uint32_t cpus = (uint32_t)libbpf_num_possible_cpus();
-    bpf_map__set_max_entries(programs->skeleton->maps.row_caches, cpus);
-    bpf_map__set_max_entries(programs->skeleton->maps.code_caches, cpus);
-    result = ragprof_bpf__load(programs->skeleton);
-  }
+  int result = programs->waits ? load_skeleton(programs, options) : -ENOMEM;
   if (result) {
     result = explain_load(result);
     programs_free(programs);
@@ -130,6 +156,22 @@ struct process_maps programs_process_maps(const struct programs *programs) {
   };
 }
 
+struct operation_maps programs_operation_maps(const struct programs *programs) {
+  const struct ragprof_bpf *skeleton = programs->skeleton;
+  return (struct operation_maps){
+      .slots_fd = bpf_map__fd(skeleton->maps.operation_slots),
+      .free_slots_fd = bpf_map__fd(skeleton->maps.free_slots),
+      .slot_of_key_fd = bpf_map__fd(skeleton->maps.slot_of_key),
+      .stacks_fd = {bpf_map__fd(skeleton->maps.operation_stacks_a),
+                    bpf_map__fd(skeleton->maps.operation_stacks_b)},
+      .active_stacks = &skeleton->bss->active_stacks,
+  };
+}
+
+const struct source_set *programs_sources(const struct programs *programs) {
+  return &programs->sources;
+}
+
 /* ---- attaching ---- */
 
 static int open_event(const struct programs *programs, int cpu, uint32_t type, uint64_t config) {
@@ -155,7 +197,8 @@ int programs_may_sample(const struct programs *programs) {
   return 0;
 }
 
-static int keep_link(struct programs *programs, struct bpf_link *link, const char *what) {
+static int keep_link(void *context, struct bpf_link *link, const char *what) {
+  struct programs *programs = context;
   if (!link)
     return error_errno("cannot attach to %s", what);
   programs->links[programs->link_count++] = link;
@@ -241,6 +284,8 @@ int programs_attach(struct programs *programs) {
   if (!programs->task_link)
     return error_errno("cannot attach the task iterator");
   int result = attach_tracepoints(programs);
+  if (!result)
+    result = sources_attach(&programs->sources, programs->skeleton->obj, keep_link, programs);
   if (!result)
     result = programs_report_threads(programs, false);
   if (!result)

@@ -6,8 +6,10 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "capture/operations.h"
 #include "capture/probe.h"
 #include "capture/process.h"
+#include "capture/sources.h"
 #include "capture/wait_spread.h"
 #include "ragprof.h"
 
@@ -31,6 +33,10 @@ int programs_may_sample(const struct programs *programs);
 int programs_segments_fd(const struct programs *programs);
 int programs_events_fd(const struct programs *programs);
 struct process_maps programs_process_maps(const struct programs *programs);
+struct operation_maps programs_operation_maps(const struct programs *programs);
+
+/* What is recorded besides samples and switches, and what this kernel lacks of it. */
+const struct source_set *programs_sources(const struct programs *programs);
 
 /* Attaches everything; the task iterator has then registered the threads that are there. */
 int programs_attach(struct programs *programs);
@@ -63,7 +69,7 @@ struct program_cost {
   uint64_t runs;
 };
 
-#define PROGRAMS_MAX 16
+#define PROGRAMS_MAX 48
 
 /* How many were filled in. */
 int programs_costs(const struct programs *programs, struct program_cost costs[PROGRAMS_MAX]);

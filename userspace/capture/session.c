@@ -40,6 +40,8 @@ struct session {
   struct process_store *processes;
   struct stack_store *stacks;
   struct thread_store *threads;
+  struct object_store *objects; /* with BPF, as the next */
+  struct operation_store *operations;
   struct mmap_watch *watch;
   struct ring_buffer *ring;
   struct shim *shim;              /* NULL: nothing is preloaded */
@@ -107,6 +109,12 @@ static void on_wait_sum(void *context, const struct wait_key *key, const struct 
                            .reason = key->reason});
 }
 
+static void on_thread(struct session *session, const struct event_thread *event) {
+  thread_store_report(session->threads, event, session->start_ns);
+  if (event->what == THREAD_EXIT)
+    operation_store_thread_end(session->operations, event->tid);
+}
+
 static void put_process(struct session *session, const struct process *process) {
   process_put(process, session->writer);
 }
@@ -124,6 +132,7 @@ static void on_process(struct session *session, const struct event_process *even
   if (event->what == PROCESS_EXIT) {
     name_jit_frames(session->stacks, process, session->writer);
     process_store_end(session->processes, process, time_ns ? time_ns : 1);
+    operation_store_process_end(session->operations, event->tgid);
     session->targets_alive -= process->is_target;
   }
   put_process(session, process);
@@ -156,6 +165,8 @@ static int on_event(void *context, void *data, size_t bytes) {
       [EVENT_PROCESS] = sizeof(struct event_process),
       [EVENT_UNMAPPED] = sizeof(struct event_unmapped),
       [EVENT_RAW] = offsetof(struct event_raw, data),
+      [EVENT_SLOW] = sizeof(struct event_slow),
+      [EVENT_OBJECT] = offsetof(struct event_object, data),
   };
   uint32_t type = bytes >= sizeof(type) ? *(uint32_t *)data : 0;
   if (type >= sizeof(sizes) / sizeof(sizes[0]) || bytes < sizes[type])
@@ -178,7 +189,7 @@ static int on_event(void *context, void *data, size_t bytes) {
     on_wait(session, data);
     break;
   case EVENT_THREAD:
-    thread_store_report(session->threads, data, session->start_ns);
+    on_thread(session, data);
     break;
   case EVENT_PROCESS:
     on_process(session, data);
@@ -186,11 +197,27 @@ static int on_event(void *context, void *data, size_t bytes) {
   case EVENT_UNMAPPED:
     on_unmapped(session, data);
     break;
+  case EVENT_SLOW:
+    operation_store_slow(session->operations, data, session->start_ns);
+    break;
+  case EVENT_OBJECT:
+    object_store_add(session->objects, data, bytes);
+    break;
   }
   return 0;
 }
 
 /* ---- prepare ---- */
+
+static int make_operations(struct session *session) {
+  int result = object_store_new(&session->objects, session->writer);
+  struct operation_maps maps = programs_operation_maps(session->programs);
+  struct operation_sink sink = {.writer = session->writer,
+                                .threads = session->threads,
+                                .stacks = session->stacks,
+                                .objects = session->objects};
+  return result ? result : operation_store_new(&session->operations, &maps, &sink);
+}
 
 static int make_stores(struct session *session) {
   struct process_maps maps = {.processes_fd = -1, .python_fd = -1};
@@ -208,6 +235,8 @@ static int make_stores(struct session *session) {
         stack_store_new(&session->stacks, session->processes, session->tables, session->writer);
   if (!result)
     result = thread_store_new(&session->threads, session->writer);
+  if (!result && session->programs)
+    result = make_operations(session);
   return result;
 }
 
@@ -244,6 +273,8 @@ static void session_free(struct session *session) {
   ring_buffer__free(session->ring);
   if (session->epoll_fd >= 0)
     close(session->epoll_fd);
+  operation_store_free(session->operations);
+  object_store_free(session->objects);
   thread_store_free(session->threads);
   stack_store_free(session->stacks);
   process_store_free(session->processes);
@@ -405,6 +436,7 @@ int session_activate(struct session *session) {
 
 static void tend_programs(struct session *session, uint64_t time_ns) {
   programs_take_waits(session->programs, false, on_wait_sum, session);
+  operation_store_take(session->operations, since_start(session, time_ns), false);
   programs_tend_stacks(session->programs, session->stacks_shipped);
   process_store_reclaim(session->processes, time_ns);
   if (time_ns - session->last_report_ns < REPORT_NS)
@@ -507,6 +539,8 @@ static void stop_programs(struct session *session) {
   programs_detach(session->programs);
   ring_buffer__consume(session->ring);
   programs_take_waits(session->programs, true, on_wait_sum, session);
+  operation_store_take(session->operations, since_start(session, clock_now_ns()), true);
+  sources_put(programs_sources(session->programs), session->writer);
 }
 
 /* The last of the regions. Returns what was lost. */

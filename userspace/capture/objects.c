@@ -1,0 +1,128 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Owns the names of objects. */
+#include "capture/objects.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include "base/buf.h"
+#include "base/error.h"
+#include "base/hash.h"
+
+struct object_store {
+  struct trace_writer *writer;
+  struct hash by_id; /* of BPF → trace id */
+};
+
+int object_store_new(struct object_store **out, struct trace_writer *writer) {
+  struct object_store *store = calloc(1, sizeof(*store));
+  if (!store)
+    return error_set(ENOMEM, "out of memory");
+  store->writer = writer;
+  *out = store;
+  return 0;
+}
+
+void object_store_free(struct object_store *store) {
+  if (!store)
+    return;
+  hash_fini(&store->by_id);
+  free(store);
+}
+
+/* ---- names ---- */
+
+/* The path of names that come from the leaf up. A single one that is no name in a folder stands
+ * alone: "pipe:[17]". */
+static void put_path(struct buf *name, const struct event_object *event, size_t bytes) {
+  const char *names[OBJECT_NAMES_MAX];
+  size_t count = 0;
+  for (size_t at = 0; at < bytes && count < OBJECT_NAMES_MAX;) {
+    size_t length = strnlen((const char *)event->data + at, bytes - at);
+    if (at + length == bytes)
+      break; /* without its end */
+    names[count++] = (const char *)event->data + at;
+    at += length + 1;
+  }
+  if (event->is_cut)
+    buf_put_text(name, "…");
+  while (count-- > 0)
+    buf_printf(name,
+               event->inode && (event->kind == OBJECT_PIPE || event->kind == OBJECT_EVENT) ? "%s"
+                                                                                           : "/%s",
+               names[count]);
+}
+
+static void put_address(struct buf *name, const struct object_socket *socket) {
+  char text[INET6_ADDRSTRLEN];
+  static const uint8_t mapped[12] = {[10] = 0xff, [11] = 0xff};
+  bool is_mapped = socket->family == AF_INET6 && !memcmp(socket->address, mapped, sizeof(mapped));
+  const void *address = is_mapped ? socket->address + sizeof(mapped) : socket->address;
+  int family = is_mapped ? AF_INET : socket->family;
+  inet_ntop(family, address, text, sizeof(text));
+  buf_put_text(name, socket->type == SOCK_DGRAM ? "udp " : "tcp ");
+  buf_printf(name, family == AF_INET ? "%s:%u" : "[%s]:%u", text, socket->port);
+}
+
+static void put_socket(struct buf *name, const struct event_object *event, size_t bytes) {
+  struct object_socket socket;
+  if (bytes < sizeof(socket))
+    return;
+  memcpy(&socket, event->data, sizeof(socket));
+  const char *path = (const char *)event->data + sizeof(socket);
+  size_t length = bytes - sizeof(socket);
+  if (socket.family == AF_INET || socket.family == AF_INET6)
+    put_address(name, &socket);
+  else if (socket.family != AF_UNIX)
+    buf_printf(name, "socket of family %u", socket.family);
+  else if (!length || (!path[0] && length == 1))
+    buf_put_text(name, "unix (unnamed)");
+  else if (path[0])
+    buf_printf(name, "unix %.*s", (int)strnlen(path, length), path);
+  else
+    buf_printf(name, "unix @%.*s", (int)strnlen(path + 1, length - 1), path + 1);
+  if (socket.is_listening)
+    buf_put_text(name, " (listening)");
+}
+
+static void put_lock(struct buf *name, const struct event_object *event, size_t bytes) {
+  uint64_t address;
+  if (bytes < sizeof(address))
+    return;
+  memcpy(&address, event->data, sizeof(address));
+  buf_printf(name, "0x%llx", (unsigned long long)address);
+}
+
+static void put_text(struct buf *name, const struct event_object *event, size_t bytes) {
+  buf_printf(name, "%.*s", (int)strnlen((const char *)event->data, bytes),
+             (const char *)event->data);
+}
+
+static void (*const put_name[OBJECT_KINDS])(struct buf *, const struct event_object *, size_t) = {
+    [OBJECT_FILE] = put_path,  [OBJECT_PIPE] = put_path,   [OBJECT_SOCKET] = put_socket,
+    [OBJECT_EVENT] = put_path, [OBJECT_DEVICE] = put_path, [OBJECT_MEMORY] = put_text,
+    [OBJECT_LOCK] = put_lock,
+};
+
+void object_store_add(struct object_store *store, const struct event_object *event, size_t bytes) {
+  size_t given = bytes - offsetof(struct event_object, data);
+  struct buf name = {0};
+  if (event->kind >= OBJECT_KINDS || !put_name[event->kind])
+    return;
+  put_name[event->kind](&name, event, event->bytes < given ? event->bytes : given);
+  struct trace_object object = {.kind = event->kind,
+                                .name = name.length ? buf_text(&name) : "(unknown)"};
+  uint32_t id = name.failed ? 0 : trace_put_object(store->writer, &object);
+  if (id)
+    hash_put(&store->by_id, event->id, id);
+  buf_fini(&name);
+}
+
+uint32_t object_store_id(const struct object_store *store, uint64_t id) {
+  const uint32_t *known = id ? hash_get(&store->by_id, id) : NULL;
+  return known ? *known : 0;
+}
