@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* System calls: counted by thread and call, slow ones one by one. */
-#include "count.h"
+#include "io.h"
 
 char LICENSE[] SEC("license") = "GPL";
 
@@ -55,12 +55,21 @@ int BPF_PROG(on_syscall_exit, struct pt_regs *regs, long result) {
     count_error(slot, -result);
   bool is_slow = ns >= slow_operation_ns;
   __u32 weight = is_slow ? 1 : walk_weight(slot, now_ns);
-  if (!weight)
+  if (!weight && !io)
     return 0;
-  __u64 stack = is_walked(number) ? stack_of_call(thread, &key, start_ns) : STACK_LOST;
+  __u64 stack = weight && is_walked(number) ? stack_of_call(thread, &key, start_ns) : STACK_LOST;
   if (stack > STACK_NOT_TAKEN)
     count_at_stack(&key, stack, weight, bytes * weight, ns * weight);
+  struct io_call call = {.task = task,
+                         .tgid = key.tgid,
+                         .kind = io,
+                         .result = result,
+                         .start_ns = start_ns,
+                         .ns = ns,
+                         .stack = stack,
+                         .weight = weight};
+  __u64 object = io ? count_io(&call, regs) : 0;
   if (is_slow)
-    ship_slow(&key, task->pid, start_ns, ns, result, stack, 0);
+    ship_slow(&key, task->pid, start_ns, ns, result, stack, object);
   return 0;
 }
