@@ -93,17 +93,19 @@ static const struct calltree_node *child(const struct calltree *tree, uint32_t p
                                          uint32_t function) {
   for (uint32_t i = 0; i < tree->node_count; i++)
     if (tree->nodes[i].parent == parent && tree->nodes[i].function == function &&
-        !tree->nodes[i].is_wait)
+        tree->nodes[i].note == PROFILE_NONE)
       return &tree->nodes[i];
   return NULL;
 }
 
 static const struct calltree_node *wait_leaf(const struct calltree *tree, uint32_t parent,
                                              enum wait_reason reason) {
-  for (uint32_t i = 0; i < tree->node_count; i++)
-    if (tree->nodes[i].parent == parent && tree->nodes[i].is_wait &&
-        tree->nodes[i].reason == reason)
-      return &tree->nodes[i];
+  for (uint32_t i = 0; i < tree->node_count; i++) {
+    const struct calltree_node *node = &tree->nodes[i];
+    if (node->parent == parent && node->note != PROFILE_NONE && !tree->notes[node->note].class &&
+        tree->notes[node->note].reason == reason)
+      return node;
+  }
   return NULL;
 }
 
@@ -246,6 +248,122 @@ static void memory_is_summed_as_time_is(void **state) {
   }
 }
 
+/* ---- operations ---- */
+
+static struct profile_object objects[] = {{OBJECT_FILE, "/data/index.faiss"},
+                                          {OBJECT_SOCKET, "tcp 127.0.0.1:6333"},
+                                          {OBJECT_LOCK, "0x7f0000001000"},
+                                          {OBJECT_LOCK, "GIL"},
+                                          {OBJECT_DEVICE, "vda"},
+                                          {OBJECT_MEMORY, "[heap]"}};
+enum { INDEX, PEER, LOCK, GIL, DISK, HEAP };
+
+static char read_name[] = "read"; /* interned: one pointer for each name */
+static char wait_name[] = "wait";
+
+#define STACKS(first, count) .stack_first = (first), .stack_count = (count)
+static struct profile_operation operations[] = {
+    {OPERATION_SYSCALL, 0, 0, PROFILE_NONE, read_name, .total.total_ns = 70, STACKS(0, 2)},
+    {OPERATION_SYSCALL, 0, 1, PROFILE_NONE, read_name, .total.total_ns = 5, STACKS(2, 1)},
+    {OPERATION_SYSCALL, 0, 1, PROFILE_NONE, "futex", .total = {.count = 3, .total_ns = 11}},
+    {OPERATION_FILE, 0, PROFILE_NONE, INDEX, read_name, STACKS(3, 1)},
+    {OPERATION_FILE, 0, PROFILE_NONE, INDEX, "device read", STACKS(4, 1)},
+    {OPERATION_SOCKET, 0, PROFILE_NONE, PEER, "receive", STACKS(5, 1)},
+    {OPERATION_BLOCK, 0, PROFILE_NONE, DISK, read_name, STACKS(6, 1)},
+    {OPERATION_FAULT, 0, PROFILE_NONE, INDEX, "major", STACKS(7, 1)},
+    {OPERATION_FAULT, 0, PROFILE_NONE, HEAP, "minor", STACKS(8, 1)},
+    {OPERATION_LOCK, 0, 0, LOCK, wait_name, STACKS(9, 1)},
+    {OPERATION_LOCK, 0, 1, LOCK, "hold", STACKS(10, 1)},
+    {OPERATION_LOCK, 0, 0, GIL, wait_name, STACKS(11, 1)},
+    {OPERATION_LOCK, 0, 1, GIL, "hold", STACKS(12, 1)},
+    {OPERATION_PROBE, 0, 0, PROFILE_NONE, "search", STACKS(13, 1)},
+};
+
+/* operation, node, count, bytes, ns; nodes 4 and 5 are read, called from work at its two lines */
+static struct profile_operation_stack operation_stacks[] = {
+    {0, 4, 2, 0, 30},    {0, 5, 1, 0, 40},        {1, 4, 1, 0, 5},     {3, 4, 2, 8192, 27},
+    {4, 4, 1, 4096, 20}, {5, 6, 4, 100, 1000},    {6, 4, 1, 4096, 19}, {7, 1, 3, 12288, 600},
+    {8, 3, 900, 900, 0}, {9, 5, 7, 0, 700},       {10, 0, 7, 0, 700},  {11, 1, 9, 0, 90},
+    {12, 3, 9, 0, 88},   {13, 1, 1, 0, 12345678},
+};
+
+static struct profile with_operations(void) {
+  struct profile with = profile;
+  with.objects = objects;
+  with.object_count = sizeof(objects) / sizeof(objects[0]);
+  with.operations = operations;
+  with.operation_count = sizeof(operations) / sizeof(operations[0]);
+  with.operation_stacks = operation_stacks;
+  with.operation_stack_count = sizeof(operation_stacks) / sizeof(operation_stacks[0]);
+  return with;
+}
+
+static const struct calltree_node *noted(const struct calltree *tree, const char *name,
+                                         const char *object) {
+  for (uint32_t i = 0; i < tree->node_count; i++) {
+    const struct calltree_note *note = &tree->notes[tree->nodes[i].note];
+    if (tree->nodes[i].note != PROFILE_NONE && !strcmp(note->name, name) &&
+        !strcmp(note->object, object))
+      return &tree->nodes[i];
+  }
+  return NULL;
+}
+
+static uint32_t function_above(const struct calltree *tree, const struct calltree_node *leaf) {
+  return tree->nodes[leaf->parent].function;
+}
+
+/* Every operation stands in one kind only, or in none: a device's read is a part of the file's, and
+ * a probe's span may hold anything. */
+static void operations_end_in_what_was_done(void **state) {
+  static const struct {
+    enum calltree_kind kind;
+    uint64_t total;
+    const char *name, *object;
+    uint64_t value, count;
+    uint32_t above;
+  } rows[] = {
+      {CALLTREE_SYSCALL, 70 + 5 + 11, "read", "", 75, 4, READ},
+      {CALLTREE_SYSCALL, 70 + 5 + 11, "futex", "", 11, 3, PROFILE_NONE}, /* no stack: at the root */
+      {CALLTREE_IO, 1027, "read", "/data/index.faiss", 27, 2, READ},
+      {CALLTREE_IO, 1027, "receive", "tcp 127.0.0.1:6333", 1000, 4, READ},
+      {CALLTREE_BLOCK, 19, "read", "vda", 19, 1, READ},
+      {CALLTREE_FAULT, 903, "major", "/data/index.faiss", 3, 3, WORK},
+      {CALLTREE_FAULT, 903, "minor", "[heap]", 900, 900, WORK},
+      {CALLTREE_LOCK, 700, "wait", "0x7f0000001000", 700, 7, READ},
+      {CALLTREE_GIL, 178, "waiting for the GIL", "", 90, 9, WORK},
+      {CALLTREE_GIL, 178, "holding the GIL while others wait", "", 88, 9, WORK},
+  };
+  struct profile with = with_operations();
+  (void)state;
+  for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+    struct calltree *tree;
+    assert_int_equal(calltree_build(&tree, &with, rows[i].kind, NULL), 0);
+    assert_int_equal(tree->unit, rows[i].kind == CALLTREE_FAULT ? CALLTREE_FAULTS : CALLTREE_NS);
+    assert_int_equal(tree->total, rows[i].total);
+    const struct calltree_node *leaf = noted(tree, rows[i].name, rows[i].object);
+    assert_non_null(leaf);
+    assert_int_equal(leaf->self, rows[i].value);
+    assert_int_equal(leaf->self_count, rows[i].count);
+    assert_int_equal(function_above(tree, leaf), rows[i].above);
+    calltree_free(tree);
+  }
+}
+
+/* Without any operation of a kind there is nothing to draw; time there always is. */
+static void what_is_recorded(void **state) {
+  struct profile with = with_operations();
+  (void)state;
+  for (int kind = 0; kind < CALLTREE_KINDS; kind++) {
+    enum calltree_group group = calltree_kind_group(kind);
+    assert_int_equal(calltree_is_recorded(&with, kind), group != CALLTREE_MEMORY);
+    assert_int_equal(calltree_is_recorded(&profile, kind), group == CALLTREE_TIME);
+  }
+  with.operation_count = 3; /* system calls only */
+  assert_true(calltree_is_recorded(&with, CALLTREE_SYSCALL));
+  assert_false(calltree_is_recorded(&with, CALLTREE_IO));
+}
+
 /* With iterations, two a second, leaks are given by those. */
 static void leaks_are_by_iteration_where_those_are_known(void **state) {
   static struct handmade made;
@@ -273,8 +391,10 @@ static void empty_profile(void **state) {
 
 static void kind_names(void **state) {
   (void)state;
-  static const char *const names[] = {"cpu", "off-cpu", "wall", "alloc", "live", "leak", "peak"};
-  for (int i = 0; i < 7; i++) {
+  static const char *const names[] = {"cpu",   "off-cpu", "wall",    "alloc", "live",
+                                      "leak",  "peak",    "syscall", "io",    "block",
+                                      "fault", "lock",    "gil"};
+  for (int i = 0; i < CALLTREE_KINDS; i++) {
     enum calltree_kind kind;
     assert_int_equal(calltree_kind_parse(names[i], &kind), 0);
     assert_string_equal(calltree_kind_name(kind), names[i]);
@@ -292,6 +412,8 @@ int main(void) {
       cmocka_unit_test(filter_by_time_divides_waits),
       cmocka_unit_test(memory_is_summed_as_time_is),
       cmocka_unit_test(leaks_are_by_iteration_where_those_are_known),
+      cmocka_unit_test(operations_end_in_what_was_done),
+      cmocka_unit_test(what_is_recorded),
       cmocka_unit_test(empty_profile),
       cmocka_unit_test(kind_names),
   };

@@ -65,15 +65,36 @@ static void functions_without_a_name_are_shortened_but_in_folded_stacks(void **s
   struct profile_function function = {
       .name = "[unknown] libx.so+0x12", .file = "", .module = "", .kind = FRAME_NATIVE};
   struct profile profile = {.functions = &function, .function_count = 1};
-  struct calltree_node node = {0};
+  struct calltree tree = {0};
+  struct calltree_node node = {.note = PROFILE_NONE};
   struct buf buf = {0};
   (void)state;
-  flame_put_label(&buf, FLAME_PLAIN, &profile, &node);
+  flame_put_label(&buf, FLAME_PLAIN, &profile, &tree, &node);
   assert_string_equal(buf_text(&buf), "libx.so+0x12");
   buf_clear(&buf);
-  flame_put_label(&buf, FLAME_FOLDED, &profile, &node);
+  flame_put_label(&buf, FLAME_FOLDED, &profile, &tree, &node);
   assert_string_equal(buf_text(&buf), "[unknown] libx.so+0x12");
   buf_fini(&buf);
+}
+
+static void leaves_say_why_or_what(void **state) {
+  static const struct {
+    struct calltree_note note;
+    enum flame_place place;
+    const char *expected;
+  } rows[] = {
+      {{.reason = WAIT_GIL}, FLAME_PLAIN, "waiting: GIL"},
+      {{OPERATION_FILE, 0, "read", "/data/a;b"}, FLAME_FOLDED, "read /data/a:b"},
+      {{OPERATION_FILE, 0, "read", "/data/<b>"}, FLAME_XML, "read /data/&lt;b&gt;"},
+      {{OPERATION_SYSCALL, 0, "futex", ""}, FLAME_PLAIN, "futex"},
+  };
+  (void)state;
+  for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
+    struct buf buf = {0};
+    flame_put_note(&buf, rows[i].place, &rows[i].note);
+    assert_string_equal(buf_text(&buf), rows[i].expected);
+    buf_fini(&buf);
+  }
 }
 
 static void values_have_units(void **state) {
@@ -86,6 +107,7 @@ static void values_have_units(void **state) {
       {CALLTREE_BYTES, 1536, "1.50 KiB"},
       {CALLTREE_BYTES_PER_S, 64, "64 B/s"},
       {CALLTREE_BYTES_PER_ITERATION, 3 << 20, "3.00 MiB per iteration"},
+      {CALLTREE_FAULTS, 262144, "262144 faults"},
   };
   (void)state;
   for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
@@ -144,6 +166,7 @@ int main(void) {
       cmocka_unit_test(names_become_harmless),
       cmocka_unit_test(paths_are_shortened),
       cmocka_unit_test(functions_without_a_name_are_shortened_but_in_folded_stacks),
+      cmocka_unit_test(leaves_say_why_or_what),
       cmocka_unit_test(values_have_units),
       cmocka_unit_test(sha256_vectors),
       cmocka_unit_test(base64_vectors),

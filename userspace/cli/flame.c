@@ -28,7 +28,7 @@ static const struct option_spec options[] = {
      .type = OPTION_CHOICE,
      .value_name = "KIND",
      .default_value = "cpu",
-     .choices = "cpu|off-cpu|wall|alloc|live|leak|peak",
+     .choices = "cpu|off-cpu|wall|alloc|live|leak|peak|syscall|io|block|fault|lock|gil",
      .summary = "what to draw (html: what to show first)"},
     {.key = KEY_OUTPUT,
      .short_name = 'o',
@@ -112,7 +112,12 @@ const struct command command_flame = {
         "microseconds. A graph of memory shows the bytes that were allocated (alloc), those live "
         "at the end (live) or when most were (peak), folded in bytes, or how fast the stacks that "
         "were found to leak grow (leak), folded in bytes per iteration, or per second where the "
-        "capture counted none. It needs a trace with allocations, as 'ragprof run' makes it.",
+        "capture counted none. It needs a trace with allocations, as 'ragprof run' makes it.\n\n"
+        "A graph of what the kernel did ends in what was done to what. It shows the time in system "
+        "calls (syscall), of operations on files and sockets (io) or of the disk requests that "
+        "they led to (block), all page faults, folded as their number (fault), the time that was "
+        "waited for locks (lock) or for Python's (gil: also the stacks that held it meanwhile). It "
+        "needs a trace of a capture that could load BPF programs.",
     .examples =
         "# an interactive page beside the trace: trace.html\n"
         "$ ragprof flame trace.ragprof\n"
@@ -120,6 +125,8 @@ const struct command command_flame = {
         "$ ragprof flame -f svg --kind off-cpu -o waits.svg trace.ragprof\n"
         "# where the memory went that was live at the end\n"
         "$ ragprof flame --kind live trace.ragprof\n"
+        "# which code reads and writes which files and peers, and how long that takes\n"
+        "$ ragprof flame --kind io trace.ragprof\n"
         "# the heaviest stacks on the terminal\n"
         "$ ragprof flame -f folded trace.ragprof | awk '{ print $NF, $0 }' | sort -rn | head\n",
     .options = options,

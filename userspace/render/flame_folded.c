@@ -26,7 +26,7 @@ struct folding {
   const struct calltree *tree;
   struct buf stacks; /* NUL-terminated, one after the other */
   struct buf labels;
-  struct span *spans; /* by function, then by wait reason; empty until it is needed */
+  struct span *spans; /* by function, then by note; empty until it is needed */
   struct line *lines;
   size_t *stack_offs; /* of a line in `stacks` */
   size_t line_count;
@@ -39,11 +39,11 @@ static int by_stack(const void *a, const void *b) {
 /* A label is made once: the same few functions stand on all stacks. */
 static struct span label_of(struct folding *folding, const struct calltree_node *node) {
   struct span *span =
-      &folding->spans[node->is_wait ? folding->profile->function_count + node->reason
-                                    : node->function];
+      &folding->spans[node->note != PROFILE_NONE ? folding->profile->function_count + node->note
+                                                 : node->function];
   if (!span->bytes) {
     span->off = folding->labels.length;
-    flame_put_label(&folding->labels, FLAME_FOLDED, folding->profile, node);
+    flame_put_label(&folding->labels, FLAME_FOLDED, folding->profile, folding->tree, node);
     span->bytes = folding->labels.length - span->off;
   }
   return *span;
@@ -102,8 +102,8 @@ static int fold(FILE *out, struct folding *folding) {
   size_t count = folding->tree->node_count;
   folding->lines = calloc(count, sizeof(*folding->lines));
   folding->stack_offs = calloc(count, sizeof(*folding->stack_offs));
-  folding->spans =
-      calloc((size_t)folding->profile->function_count + WAIT_REASONS, sizeof(*folding->spans));
+  folding->spans = calloc((size_t)folding->profile->function_count + folding->tree->note_count + 1,
+                          sizeof(*folding->spans));
   if (!folding->lines || !folding->stack_offs || !folding->spans)
     return -ENOMEM;
   int rc = collect(folding);

@@ -85,29 +85,48 @@ static void put_color(struct buf *out, double hue, double saturation, double lig
   }
 }
 
+struct hue {
+  int degrees;
+  int saturation_pct;
+};
+
 /* The same hues as in page/colors.js. */
-static void put_fill(struct drawing *drawing, const struct calltree_node *node) {
-  static const int kinds[][2] = {[FRAME_NATIVE] = {36, 78},
-                                 [FRAME_KERNEL] = {10, 68},
-                                 [FRAME_PYTHON] = {212, 72},
-                                 [FRAME_JIT] = {146, 45},
-                                 [FRAME_MARK] = {220, 6}};
-  static const int waits[WAIT_REASONS][2] = {
+static struct hue hue_of(const struct drawing *drawing, const struct calltree_node *node) {
+  static const struct hue kinds[] = {[FRAME_NATIVE] = {36, 78},
+                                     [FRAME_KERNEL] = {10, 68},
+                                     [FRAME_PYTHON] = {212, 72},
+                                     [FRAME_JIT] = {146, 45},
+                                     [FRAME_MARK] = {220, 6}};
+  static const struct hue waits[WAIT_REASONS] = {
       [WAIT_UNKNOWN] = {220, 8},     [WAIT_DISK] = {24, 46},      [WAIT_FUTEX] = {272, 46},
       [WAIT_GIL] = {328, 58},        [WAIT_SOCKET] = {184, 46},   [WAIT_TIMER] = {222, 18},
       [WAIT_PAGE_FAULT] = {350, 44}, [WAIT_RUN_QUEUE] = {62, 52}, [WAIT_PIPE] = {166, 38},
       [WAIT_CHILD] = {246, 40},      [WAIT_SIGNAL] = {300, 34},   [WAIT_STOPPED] = {200, 8}};
-  const int *hue = kinds[FRAME_MARK];
-  double spread = 0.5;
-  if (node->is_wait) {
-    hue = (unsigned)node->reason < WAIT_REASONS ? waits[node->reason] : waits[WAIT_UNKNOWN];
-  } else if (node->function != PROFILE_NONE) {
-    const struct profile_function *function = &drawing->profile->functions[node->function];
-    if (function->kind >= FRAME_NATIVE && function->kind <= FRAME_MARK)
-      hue = kinds[function->kind];
-    spread = (double)(hash_bytes(function->name, strlen(function->name)) & 0xffff) / 0xffff;
+  static const struct hue operations[OPERATION_CLASSES] = {
+      [OPERATION_SYSCALL] = {10, 52}, [OPERATION_FILE] = {24, 46},   [OPERATION_SOCKET] = {184, 46},
+      [OPERATION_BLOCK] = {24, 62},   [OPERATION_FAULT] = {350, 44}, [OPERATION_LOCK] = {272, 46},
+      [OPERATION_PROBE] = {146, 45}};
+  if (node->note != PROFILE_NONE) {
+    const struct calltree_note *note = &drawing->tree->notes[node->note];
+    if (!note->class)
+      return waits[(unsigned)note->reason < WAIT_REASONS ? note->reason : WAIT_UNKNOWN];
+    return operations[(unsigned)note->class < OPERATION_CLASSES ? note->class : OPERATION_SYSCALL];
   }
-  put_color(&drawing->out, hue[0] + (spread - 0.5) * 12 + 360, hue[1], 76 + spread * 7);
+  if (node->function == PROFILE_NONE)
+    return kinds[FRAME_MARK];
+  enum frame_kind kind = drawing->profile->functions[node->function].kind;
+  return kinds[kind >= FRAME_NATIVE && kind <= FRAME_MARK ? kind : FRAME_MARK];
+}
+
+static void put_fill(struct drawing *drawing, const struct calltree_node *node) {
+  struct hue hue = hue_of(drawing, node);
+  double spread = 0.5;
+  if (node->function != PROFILE_NONE) {
+    const char *name = drawing->profile->functions[node->function].name;
+    spread = (double)(hash_bytes(name, strlen(name)) & 0xffff) / 0xffff;
+  }
+  put_color(&drawing->out, hue.degrees + (spread - 0.5) * 12 + 360, hue.saturation_pct,
+            76 + spread * 7);
 }
 
 static bool is_mark(const struct drawing *drawing, const struct calltree_node *node) {
@@ -165,7 +184,7 @@ static void put_frame(struct drawing *drawing, uint32_t index, double height) {
   double top = drawing->options->inverted ? HEAD_PX + box->depth * ROW_PX
                                           : height - FOOT_PX - (box->depth + 1) * ROW_PX;
   buf_clear(&drawing->label);
-  flame_put_label(&drawing->label, FLAME_PLAIN, drawing->profile, node);
+  flame_put_label(&drawing->label, FLAME_PLAIN, drawing->profile, drawing->tree, node);
   buf_put_text(out, "<g>");
   put_title(drawing, node);
   buf_printf(out, "<rect x=\"%.2f\" y=\"%.0f\" width=\"%.3f\" height=\"%d\" rx=\"1\" fill=\"",
@@ -180,19 +199,12 @@ static void put_frame(struct drawing *drawing, uint32_t index, double height) {
 }
 
 static void put_heading(struct drawing *drawing, double height) {
-  static const char *const kinds[CALLTREE_KINDS] = {"on-CPU time",
-                                                    "off-CPU time",
-                                                    "wall time",
-                                                    "memory allocated",
-                                                    "memory live at the end",
-                                                    "memory leaked",
-                                                    "memory live at the peak"};
   char total[FLAME_VALUE_BYTES], duration[UNITS_TEXT_BYTES];
   struct buf *out = &drawing->out;
   buf_put_text(out, "<text class=\"title\" x=\"10\" y=\"24\">");
   flame_put_text(out, FLAME_XML, flame_title(drawing->profile, drawing->options->title));
   buf_printf(out, "</text>\n<text class=\"dim\" x=\"10\" y=\"44\">%s, %s in %s",
-             kinds[drawing->options->kind],
+             calltree_kind_title(drawing->options->kind),
              flame_value(total, drawing->tree->unit, drawing->tree->total),
              units_ns(duration, drawing->profile->duration_ns));
   buf_put_text(out, *profile_fact(drawing->profile, "host.kernel") ? " · Linux " : "");

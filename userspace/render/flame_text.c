@@ -59,11 +59,19 @@ const char *flame_short_path(const char *path) {
   return base == path && *base == '/' ? base + 1 : base;
 }
 
+void flame_put_note(struct buf *buf, enum flame_place place, const struct calltree_note *note) {
+  buf_put_text(buf, note->class ? "" : "waiting: ");
+  flame_put_text(buf, place, note->class ? note->name : wait_reason_name(note->reason));
+  if (!note->class || !*note->object)
+    return;
+  buf_put_text(buf, " ");
+  flame_put_text(buf, place, note->object);
+}
+
 void flame_put_label(struct buf *buf, enum flame_place place, const struct profile *profile,
-                     const struct calltree_node *node) {
-  if (node->is_wait) {
-    buf_put_text(buf, "waiting: ");
-    flame_put_text(buf, place, wait_reason_name(node->reason));
+                     const struct calltree *tree, const struct calltree_node *node) {
+  if (node->note != PROFILE_NONE) {
+    flame_put_note(buf, place, &tree->notes[node->note]);
     return;
   }
   if (node->frame == PROFILE_NONE) {
@@ -89,14 +97,22 @@ const char *flame_title(const struct profile *profile, const char *title) {
   return *name ? name : "ragprof";
 }
 
+static const char *plain_count(char text[UNITS_TEXT_BYTES], uint64_t value) {
+  snprintf(text, UNITS_TEXT_BYTES, "%llu", (unsigned long long)value);
+  return text;
+}
+
 const char *flame_value(char text[FLAME_VALUE_BYTES], enum calltree_unit unit, uint64_t value) {
-  static const char *const rates[] = {[CALLTREE_NS] = "",
-                                      [CALLTREE_BYTES] = "",
-                                      [CALLTREE_BYTES_PER_S] = "/s",
-                                      [CALLTREE_BYTES_PER_ITERATION] = " per iteration"};
+  static const struct {
+    const char *(*quantity)(char text[UNITS_TEXT_BYTES], uint64_t value);
+    const char *rest;
+  } units[] = {[CALLTREE_NS] = {units_ns, ""},
+               [CALLTREE_BYTES] = {units_bytes, ""},
+               [CALLTREE_BYTES_PER_S] = {units_bytes, "/s"},
+               [CALLTREE_BYTES_PER_ITERATION] = {units_bytes, " per iteration"},
+               [CALLTREE_FAULTS] = {plain_count, " faults"}};
   char quantity[UNITS_TEXT_BYTES];
-  snprintf(text, FLAME_VALUE_BYTES, "%s%s",
-           unit == CALLTREE_NS ? units_ns(quantity, value) : units_bytes(quantity, value),
-           rates[unit]);
+  snprintf(text, FLAME_VALUE_BYTES, "%s%s", units[unit].quantity(quantity, value),
+           units[unit].rest);
   return text;
 }

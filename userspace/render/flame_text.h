@@ -18,11 +18,14 @@ enum flame_place {
  * replaced. */
 void flame_put_text(struct buf *buf, enum flame_place place, const char *text);
 
-/* Appends the label of a node: "function (file.py:12)" for Python (the line of the definition),
- * "waiting: futex" for a leaf of waiting, the function's name for the rest; of one without a name
+/* Appends what a leaf says: "waiting: futex", "read /data/index.faiss". */
+void flame_put_note(struct buf *buf, enum flame_place place, const struct calltree_note *note);
+
+/* Appends the label of a node: "function (file.py:12)" for Python (the line of the definition), its
+ * note for a leaf that has one, the function's name for the rest; of one without a name
  * "libfoo.so+0x12", in folded stacks after "[unknown] ". */
 void flame_put_label(struct buf *buf, enum flame_place place, const struct profile *profile,
-                     const struct calltree_node *node);
+                     const struct calltree *tree, const struct calltree_node *node);
 
 /* The last component of a path, with its folder when it says little by itself (__init__.py). */
 const char *flame_short_path(const char *path);
