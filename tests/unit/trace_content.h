@@ -77,6 +77,108 @@ static inline void content_slow_call(struct trace_writer *writer, struct buf *lo
   log_slow_call(log, &call);
 }
 
+static inline void content_object(struct trace_writer *writer, struct buf *log, uint32_t id,
+                                  enum object_kind kind, const char *name) {
+  struct trace_object object = {kind, name};
+  if (trace_put_object(writer, &object) != id)
+    abort();
+  log_object(log, id, &object);
+}
+
+/* Its name must have been put before. */
+static inline void content_operation(struct trace_writer *writer, struct buf *log, uint32_t id,
+                                     struct trace_operation operation) {
+  if (trace_put_operation(writer, &operation) != id)
+    abort();
+  log_operation(log, id, &operation);
+}
+
+static inline void content_sum(struct trace_writer *writer, struct buf *log,
+                               struct trace_operation_sum sum) {
+  trace_put_operation_sum(writer, &sum);
+  log_operation_sum(log, &sum);
+}
+
+static inline void content_detail(struct trace_writer *writer, struct buf *log,
+                                  struct trace_operation_detail detail) {
+  trace_put_operation_detail(writer, &detail);
+  log_operation_detail(log, &detail);
+}
+
+static inline void content_stack(struct trace_writer *writer, struct buf *log,
+                                 struct trace_operation_stack stack) {
+  trace_put_operation_stack(writer, &stack);
+  log_operation_stack(log, &stack);
+}
+
+static inline void content_slow(struct trace_writer *writer, struct buf *log,
+                                struct trace_slow_operation slow) {
+  trace_put_slow_operation(writer, &slow);
+  log_slow_operation(log, &slow);
+}
+
+/* Its text must have been put before. */
+static inline void content_happening(struct trace_writer *writer, struct buf *log,
+                                     struct trace_happening happening) {
+  trace_put_happening(writer, &happening);
+  log_happening(log, &happening);
+}
+
+static inline void content_point(struct trace_writer *writer, struct buf *log,
+                                 struct trace_point point) {
+  trace_put_point(writer, &point);
+  log_point(log, &point);
+}
+
+/* Objects and operations of every shape, and what they had come to by the second part's end. */
+static inline void content_operations_2(struct trace_writer *writer, struct buf *log) {
+  content_object(writer, log, 1, OBJECT_FILE, "/bin/app");
+  content_object(writer, log, 2, OBJECT_LOCK, "");
+  content_object(writer, log, 3, OBJECT_SOCKET, "/bin/app");
+  content_operation(writer, log, 1, (struct trace_operation){OPERATION_SYSCALL, 77, 1, 0, "app"});
+  content_operation(writer, log, 2, (struct trace_operation){OPERATION_FILE, 77, 0, 1, "app"});
+  content_operation(writer, log, 3,
+                    (struct trace_operation){OPERATION_PROBE, UINT32_MAX, 2, 3, "/bin/app"});
+  content_sum(writer, log, (struct trace_operation_sum){1000, 2, 10, 1, 640, 5000, 900});
+  content_sum(writer, log, (struct trace_operation_sum){1000, 1, 0, 0, 0, 0, 0});
+  content_sum(writer, log, (struct trace_operation_sum){2000, 2, 10, 2, 640, 5000, 901});
+  content_sum(writer, log,
+              (struct trace_operation_sum){0, 3, UINT64_MAX, UINT64_MAX, UINT64_MAX, UINT64_MAX,
+                                           1ull << 53});
+  content_detail(writer, log,
+                 (struct trace_operation_detail){.operation = 2,
+                                                 .buckets = {[0] = 4, [247] = UINT64_MAX - 4},
+                                                 .result_count = 2,
+                                                 .results = {{11, UINT64_MAX - 1}, {0, 1}}});
+  content_stack(writer, log, (struct trace_operation_stack){2, 4, 7, 640, 4000});
+  content_stack(writer, log, (struct trace_operation_stack){1, 0, UINT64_MAX, 0, UINT64_MAX});
+  content_point(writer, log, (struct trace_point){5000, 77, POINT_THREADS, 4});
+  content_point(writer, log, (struct trace_point){5000, 78, POINT_THREADS, 3});
+  content_point(writer, log, (struct trace_point){4000, 0, POINT_HOST_RUNNABLE, UINT64_MAX});
+}
+
+static inline void content_operations_3(struct trace_writer *writer, struct buf *log) {
+  struct trace_operation_detail many = {.operation = 3, .result_count = TRACE_RESULTS_MAX};
+  for (uint32_t i = 0; i < TRACE_RESULTS_MAX; i++) {
+    many.results[i].error = UINT32_MAX - i;
+    many.results[i].count = i + 1;
+  }
+  /* differences to a sum in the chunk before, but to no operation, time or metric of it */
+  content_sum(writer, log, (struct trace_operation_sum){1ull << 53, 2, 11, 2, 640, 5001, 901});
+  content_detail(writer, log, many);
+  content_detail(writer, log, (struct trace_operation_detail){.operation = 1});
+  content_stack(writer, log, (struct trace_operation_stack){2, 4, 8, 640, 4001});
+  content_slow(writer, log, (struct trace_slow_operation){1500000, 2000000, -110, 1, 2, 4, 3});
+  content_slow(writer, log, (struct trace_slow_operation){0, 1ull << 53, INT64_MIN, 3, 1, 0, 0});
+  content_happening(writer, log, (struct trace_happening){7, 77, HAPPENING_FORK, 78, ""});
+  content_happening(writer, log, (struct trace_happening){8, 78, HAPPENING_EXEC, 0, "/bin/app"});
+  content_happening(
+      writer, log,
+      (struct trace_happening){1ull << 53, UINT32_MAX, HAPPENING_OOM_KILL, UINT64_MAX, ""});
+  content_point(writer, log, (struct trace_point){0, 77, POINT_THREADS, 5});
+  content_point(writer, log, (struct trace_point){1, 77, POINT_METRICS - 1, 1});
+}
+
 /* Strings that a put interns are announced right before its own record. */
 static inline void content_part_1(struct trace_writer *writer, struct buf *log) {
   static const uint8_t build_id[] = {0x00, 0x01, 0xfe, 0xff};
@@ -169,6 +271,7 @@ static inline void content_part_2(struct trace_writer *writer, struct buf *log) 
                             .pid = 77,
                             .present = 1u << MEMORY_RSS | 1u << MEMORY_HOST_AVAILABLE,
                             .values = {[MEMORY_RSS] = 5, [MEMORY_HOST_AVAILABLE] = UINT64_MAX}});
+  content_operations_2(writer, log);
 }
 
 static inline void content_part_3(struct trace_writer *writer, struct buf *log) {
@@ -220,6 +323,7 @@ static inline void content_part_3(struct trace_writer *writer, struct buf *log) 
   content_call(writer, log, (struct trace_call){.pid = 78, .name = "/bin/app"});
   content_slow_call(writer, log, (struct trace_slow_call){1500000, 2000000, -110, 2, 4, "app"});
   content_slow_call(writer, log, (struct trace_slow_call){0, 1ull << 53, INT64_MIN, 1, 0, "app"});
+  content_operations_3(writer, log);
   trace_put_counter(writer, "app", 7);
   log_counter(log, "app", 7);
 }

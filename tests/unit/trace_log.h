@@ -112,6 +112,56 @@ static inline void log_slow_call(struct buf *log, const struct trace_slow_call *
              call->duration_ns, call->result, call->thread, call->node, call->name);
 }
 
+static inline void log_object(struct buf *log, uint32_t id, const struct trace_object *object) {
+  buf_printf(log, "object %u %d %s\n", id, object->kind, object->name);
+}
+
+static inline void log_operation(struct buf *log, uint32_t id,
+                                 const struct trace_operation *operation) {
+  buf_printf(log, "operation %u %d %u %u %u %s\n", id, operation->class, operation->pid,
+             operation->thread, operation->object, operation->name);
+}
+
+static inline void log_operation_sum(struct buf *log, const struct trace_operation_sum *sum) {
+  buf_printf(log,
+             "operation_sum %" PRIu64 " %u %" PRIu64 " %" PRIu64 " %" PRIu64 " %" PRIu64 " %" PRIu64
+             "\n",
+             sum->time_ns, sum->operation, sum->count, sum->errors, sum->bytes, sum->total_ns,
+             sum->max_ns);
+}
+
+static inline void log_operation_detail(struct buf *log,
+                                        const struct trace_operation_detail *detail) {
+  buf_printf(log, "operation_detail %u", detail->operation);
+  for (uint32_t i = 0; i < TRACE_BUCKETS; i++)
+    if (detail->buckets[i])
+      buf_printf(log, " %u:%" PRIu64, i, detail->buckets[i]);
+  for (uint32_t i = 0; i < detail->result_count; i++)
+    buf_printf(log, " %u=%" PRIu64, detail->results[i].error, detail->results[i].count);
+  buf_put_u8(log, '\n');
+}
+
+static inline void log_operation_stack(struct buf *log, const struct trace_operation_stack *stack) {
+  buf_printf(log, "operation_stack %u %u %" PRIu64 " %" PRIu64 " %" PRIu64 "\n", stack->operation,
+             stack->node, stack->count, stack->bytes, stack->total_ns);
+}
+
+static inline void log_slow_operation(struct buf *log, const struct trace_slow_operation *slow) {
+  buf_printf(log, "slow_operation %" PRIu64 " %" PRIu64 " %" PRId64 " %u %u %u %u\n", slow->time_ns,
+             slow->duration_ns, slow->result, slow->operation, slow->thread, slow->node,
+             slow->object);
+}
+
+static inline void log_happening(struct buf *log, const struct trace_happening *happening) {
+  buf_printf(log, "happening %" PRIu64 " %u %d %" PRIu64 " %s\n", happening->time_ns,
+             happening->pid, happening->what, happening->value, happening->text);
+}
+
+static inline void log_point(struct buf *log, const struct trace_point *point) {
+  buf_printf(log, "point %" PRIu64 " %u %d %" PRIu64 "\n", point->time_ns, point->pid,
+             point->metric, point->value);
+}
+
 static inline void log_counter(struct buf *log, const char *name, uint64_t value) {
   buf_printf(log, "counter %s %" PRIu64 "\n", name, value);
 }
@@ -197,6 +247,48 @@ static inline int visit_slow_call(void *context, const struct trace_slow_call *c
   return 0;
 }
 
+static inline int visit_object(void *context, uint32_t id, const struct trace_object *object) {
+  log_object(context, id, object);
+  return 0;
+}
+
+static inline int visit_operation(void *context, uint32_t id,
+                                  const struct trace_operation *operation) {
+  log_operation(context, id, operation);
+  return 0;
+}
+
+static inline int visit_operation_sum(void *context, const struct trace_operation_sum *sum) {
+  log_operation_sum(context, sum);
+  return 0;
+}
+
+static inline int visit_operation_detail(void *context,
+                                         const struct trace_operation_detail *detail) {
+  log_operation_detail(context, detail);
+  return 0;
+}
+
+static inline int visit_operation_stack(void *context, const struct trace_operation_stack *stack) {
+  log_operation_stack(context, stack);
+  return 0;
+}
+
+static inline int visit_slow_operation(void *context, const struct trace_slow_operation *slow) {
+  log_slow_operation(context, slow);
+  return 0;
+}
+
+static inline int visit_happening(void *context, const struct trace_happening *happening) {
+  log_happening(context, happening);
+  return 0;
+}
+
+static inline int visit_point(void *context, const struct trace_point *point) {
+  log_point(context, point);
+  return 0;
+}
+
 static inline int visit_counter(void *context, const char *name, uint64_t value) {
   log_counter(context, name, value);
   return 0;
@@ -224,6 +316,14 @@ __attribute__((unused)) static const struct trace_visitor log_visitor = {
     .memory = visit_memory,
     .call = visit_call,
     .slow_call = visit_slow_call,
+    .object = visit_object,
+    .operation = visit_operation,
+    .operation_sum = visit_operation_sum,
+    .operation_detail = visit_operation_detail,
+    .operation_stack = visit_operation_stack,
+    .slow_operation = visit_slow_operation,
+    .happening = visit_happening,
+    .point = visit_point,
     .counter = visit_counter,
     .meta = visit_meta,
 };

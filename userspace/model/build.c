@@ -279,6 +279,10 @@ static int map_events(struct builder *builder, const uint32_t *map) {
   struct profile_wait *waits = (struct profile_wait *)loader->waits.data;
   struct loader_heap_site *sites = (struct loader_heap_site *)loader->heap_sites.data;
   struct profile_slow_call *calls = (struct profile_slow_call *)loader->slow_calls.data;
+  struct profile_operation_stack *stacks =
+      (struct profile_operation_stack *)loader->operations.stacks.data;
+  struct profile_slow_operation *slow =
+      (struct profile_slow_operation *)loader->operations.slow.data;
   int error = 0;
   for (size_t i = 0; i < loader->samples.length / sizeof(*samples) && !error; i++)
     error = map_node(builder, map, &samples[i].node);
@@ -288,6 +292,10 @@ static int map_events(struct builder *builder, const uint32_t *map) {
     error = map_node(builder, map, &sites[i].node);
   for (size_t i = 0; i < loader->slow_calls.length / sizeof(*calls) && !error; i++)
     error = map_node(builder, map, &calls[i].node);
+  for (size_t i = 0; i < loader->operations.stacks.length / sizeof(*stacks) && !error; i++)
+    error = map_node(builder, map, &stacks[i].node);
+  for (size_t i = 0; i < loader->operations.slow.length / sizeof(*slow) && !error; i++)
+    error = map_node(builder, map, &slow[i].node);
   return error;
 }
 

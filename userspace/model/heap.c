@@ -13,6 +13,7 @@
 struct run {
   struct loader_heap_site site;
   uint32_t index; /* of the site in the loader */
+  size_t point_count;
   size_t first;
 };
 
@@ -86,7 +87,7 @@ static int merge(struct profile_heap_point *points, const struct run *runs, uint
   struct moment *moments = calloc(*count, sizeof(*moments)), *sorted = NULL;
   struct profile_heap_point *last = calloc(run_count, sizeof(*last));
   for (size_t i = 0, run = 0; moments && i < *count; i++) {
-    if (runs[run].first + runs[run].site.point_count == runs[0].first + i)
+    if (runs[run].first + runs[run].point_count == runs[0].first + i)
       run++;
     moments[i] = (struct moment){points[runs[0].first + i], (uint32_t)run};
   }
@@ -105,7 +106,7 @@ static int make_sites(struct profile *profile, const struct run *runs, uint32_t 
   for (uint32_t i = 0, next; i < run_count; i = next) {
     size_t count = 0;
     for (next = i; next < run_count && is_same_site(&runs[i].site, &runs[next].site); next++)
-      count += runs[next].site.point_count;
+      count += runs[next].point_count;
     int error = next - i > 1 ? merge(profile->heap_points, &runs[i], next - i, &count) : 0;
     if (error)
       return error;
@@ -124,14 +125,17 @@ static int make_sites(struct profile *profile, const struct run *runs, uint32_t 
 }
 
 /* The runs of all sites that have points, equal ones together; their number. */
-static uint32_t sort_runs(struct run *runs, const struct loader_heap_site *sites, uint32_t count) {
+static uint32_t sort_runs(struct run *runs, const struct loader_heap_site *sites,
+                          const struct thinned *points, uint32_t count) {
   uint32_t used = 0;
-  for (uint32_t i = 0; i < count; i++)
-    if (sites[i].point_count)
-      runs[used++] = (struct run){.site = sites[i], .index = i};
+  for (uint32_t i = 0; i < count; i++) {
+    size_t point_count = thinned_series(points, i)->count;
+    if (point_count)
+      runs[used++] = (struct run){.site = sites[i], .index = i, .point_count = point_count};
+  }
   qsort(runs, used, sizeof(*runs), compare_runs);
   for (uint32_t i = 1; i < used; i++)
-    runs[i].first = runs[i - 1].first + runs[i - 1].site.point_count;
+    runs[i].first = runs[i - 1].first + runs[i - 1].point_count;
   return used;
 }
 
@@ -139,18 +143,18 @@ static uint32_t sort_runs(struct run *runs, const struct loader_heap_site *sites
 static void move_points(struct profile *profile, struct loader *loader, const struct run *runs,
                         uint32_t run_count, size_t *next) {
   const struct loader_heap_point *points =
-      (const struct loader_heap_point *)loader->heap_points.data;
+      (const struct loader_heap_point *)loader->heap_points.points.data;
   for (uint32_t i = 0; i < run_count; i++)
     next[runs[i].index] = runs[i].first;
-  for (size_t i = 0; i < loader->heap_points.length / sizeof(*points); i++)
+  for (size_t i = 0; i < thinned_count(&loader->heap_points); i++)
     profile->heap_points[next[points[i].site]++] = points[i].point;
-  buf_fini(&loader->heap_points);
+  thinned_fini(&loader->heap_points);
 }
 
 int build_heap(struct profile *profile, struct loader *loader) {
   const struct loader_heap_site *sites = (const struct loader_heap_site *)loader->heap_sites.data;
   uint32_t site_count = (uint32_t)(loader->heap_sites.length / sizeof(*sites));
-  size_t point_count = loader->heap_points.length / sizeof(struct loader_heap_point);
+  size_t point_count = thinned_count(&loader->heap_points);
   if (!point_count)
     return 0;
   struct run *runs = calloc(site_count, sizeof(*runs));
@@ -159,7 +163,7 @@ int build_heap(struct profile *profile, struct loader *loader) {
   profile->heap_points = calloc(point_count, sizeof(*profile->heap_points));
   int error = 0;
   if (runs && next && profile->heap_sites && profile->heap_points) {
-    uint32_t run_count = sort_runs(runs, sites, site_count);
+    uint32_t run_count = sort_runs(runs, sites, &loader->heap_points, site_count);
     move_points(profile, loader, runs, run_count, next);
     error = make_sites(profile, runs, run_count);
   } else {

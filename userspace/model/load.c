@@ -1,20 +1,21 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Gathers the records of a trace; of processes, threads, symbols, calls, facts and counters
- * that come again, the last one holds. The reader has checked all ids. */
+ * that come again, the last one holds. The reader has checked all ids. Records of
+ * operations: load_operation.c. */
 #include "model/load.h"
 
 #include <errno.h>
+#include <stddef.h>
 #include <string.h>
 
 #include "base/error.h"
 
-/* Spans of heap points once they are thinned: from 0.13 s to all the time that a reader lets
- * through. */
-#define SPAN_BITS_MIN 27
-#define SPAN_BITS_MAX 54
-
 int loader_init(struct loader *loader) {
-  *loader = (struct loader){.strings = strtab_new(), .heap_points_max = PROFILE_HEAP_POINTS_MAX};
+  *loader = (struct loader){.strings = strtab_new()};
+  loader->heap_points = (struct thinned){.point_bytes = sizeof(struct loader_heap_point),
+                                         .series_offset = offsetof(struct loader_heap_point, site),
+                                         .points_max = PROFILE_HEAP_POINTS_MAX};
+  loader_operations_init(&loader->operations);
   return loader->strings ? 0 : error_set(ENOMEM, "out of memory");
 }
 
@@ -32,7 +33,7 @@ void loader_fini(struct loader *loader) {
   buf_fini(&loader->samples);
   buf_fini(&loader->waits);
   buf_fini(&loader->heap_sites);
-  buf_fini(&loader->heap_points);
+  thinned_fini(&loader->heap_points);
   buf_fini(&loader->memory_points);
   buf_fini(&loader->calls);
   hash_fini(&loader->call_of_name);
@@ -41,31 +42,29 @@ void loader_fini(struct loader *loader) {
   hash_fini(&loader->fact_of_name);
   buf_fini(&loader->counters);
   hash_fini(&loader->counter_of_name);
+  loader_operations_fini(&loader->operations);
 }
 
 const char *loader_text(const struct loader *loader, uint32_t id) {
   return id ? ((const char *const *)loader->texts.data)[id - 1] : strtab_get(loader->strings, 0);
 }
 
-/* Appends an item; 0 or -ENOMEM. */
-static int push(struct buf *items, const void *item, size_t bytes) {
+int loader_push(struct buf *items, const void *item, size_t bytes) {
   buf_put(items, item, bytes);
   return items->failed ? error_set(ENOMEM, "out of memory") : 0;
 }
 
-/* Appends an item and notes its index under `key`. */
-static int push_keyed(struct buf *items, const void *item, size_t bytes, struct hash *hash,
+int loader_push_keyed(struct buf *items, const void *item, size_t bytes, struct hash *hash,
                       uint64_t key) {
   uint64_t index = items->length / bytes;
   if (index >= PROFILE_NONE)
     return error_set(E2BIG, "the trace holds too many records");
   if (hash_put(hash, key, (uint32_t)index))
     return error_set(ENOMEM, "out of memory");
-  return push(items, item, bytes);
+  return loader_push(items, item, bytes);
 }
 
-/* The loader's own copy of a text; NULL when out of memory. */
-static const char *keep(struct loader *loader, const char *text) {
+const char *loader_keep(struct loader *loader, const char *text) {
   size_t bytes = strlen(text);
   uint32_t id = strtab_add(loader->strings, text, bytes);
   if (!id && bytes) {
@@ -78,27 +77,27 @@ static const char *keep(struct loader *loader, const char *text) {
 static int on_string(void *context, uint32_t id, const char *text, size_t bytes) {
   (void)id, (void)bytes;
   struct loader *loader = context;
-  const char *kept = keep(loader, text);
-  return kept ? push(&loader->texts, &kept, sizeof(kept)) : -ENOMEM;
+  const char *kept = loader_keep(loader, text);
+  return kept ? loader_push(&loader->texts, &kept, sizeof(kept)) : -ENOMEM;
 }
 
 static int on_module(void *context, uint32_t id, const struct trace_module *module) {
   (void)id;
   struct loader *loader = context;
-  const char *path = keep(loader, module->path);
-  return path ? push(&loader->modules, &path, sizeof(path)) : -ENOMEM;
+  const char *path = loader_keep(loader, module->path);
+  return path ? loader_push(&loader->modules, &path, sizeof(path)) : -ENOMEM;
 }
 
 static int on_frame(void *context, uint32_t id, const struct trace_frame *frame) {
   (void)id;
   struct loader *loader = context;
-  return push(&loader->frames, frame, sizeof(*frame));
+  return loader_push(&loader->frames, frame, sizeof(*frame));
 }
 
 static int on_node(void *context, uint32_t id, struct trace_node node) {
   (void)id;
   struct loader *loader = context;
-  return push(&loader->nodes, &node, sizeof(node));
+  return loader_push(&loader->nodes, &node, sizeof(node));
 }
 
 static int on_symbol(void *context, const struct trace_symbol *symbol) {
@@ -106,7 +105,8 @@ static int on_symbol(void *context, const struct trace_symbol *symbol) {
   uint64_t key = (uint64_t)symbol->frame << 32 | symbol->depth;
   const uint32_t *known = hash_get(&loader->symbol_of_place, key);
   if (!known)
-    return push_keyed(&loader->symbols, symbol, sizeof(*symbol), &loader->symbol_of_place, key);
+    return loader_push_keyed(&loader->symbols, symbol, sizeof(*symbol), &loader->symbol_of_place,
+                             key);
   ((struct trace_symbol *)loader->symbols.data)[*known] = *symbol;
   return 0;
 }
@@ -124,9 +124,9 @@ static int on_process(void *context, const struct trace_process *process) {
       .parent_pid = process->parent_pid,
       .start_ns = process->start_ns,
       .end_ns = process->end_ns,
-      .name = keep(loader, process->name),
-      .executable = keep(loader, process->executable),
-      .runtime = keep(loader, process->runtime),
+      .name = loader_keep(loader, process->name),
+      .executable = loader_keep(loader, process->executable),
+      .runtime = loader_keep(loader, process->runtime),
   };
   if (!entry.name || !entry.executable || !entry.runtime)
     return -ENOMEM;
@@ -136,19 +136,18 @@ static int on_process(void *context, const struct trace_process *process) {
     processes[*known] = entry;
     return 0;
   }
-  return push_keyed(&loader->processes, &entry, sizeof(entry), &loader->process_of_pid,
-                    process->pid);
+  return loader_push_keyed(&loader->processes, &entry, sizeof(entry), &loader->process_of_pid,
+                           process->pid);
 }
 
-/* The index of the latest process with this PID; one of no other record is made up. */
-static int find_process(struct loader *loader, uint32_t pid, const char *thread_name,
+int loader_find_process(struct loader *loader, uint32_t pid, const char *thread_name,
                         uint32_t *index) {
   const uint32_t *known = hash_get(&loader->process_of_pid, pid);
   if (!known) {
     struct profile_process made_up = {
         .pid = pid, .name = thread_name, .executable = "", .runtime = ""};
-    int error =
-        push_keyed(&loader->processes, &made_up, sizeof(made_up), &loader->process_of_pid, pid);
+    int error = loader_push_keyed(&loader->processes, &made_up, sizeof(made_up),
+                                  &loader->process_of_pid, pid);
     if (error)
       return error;
     known = hash_get(&loader->process_of_pid, pid);
@@ -160,17 +159,17 @@ static int find_process(struct loader *loader, uint32_t pid, const char *thread_
 static int on_thread(void *context, const struct trace_thread *thread) {
   struct loader *loader = context;
   struct profile_thread entry = {.tid = thread->tid,
-                                 .name = keep(loader, thread->name),
+                                 .name = loader_keep(loader, thread->name),
                                  .start_ns = thread->start_ns,
                                  .end_ns = thread->end_ns};
   if (!entry.name)
     return -ENOMEM;
-  int error = find_process(loader, thread->pid, entry.name, &entry.process);
+  int error = loader_find_process(loader, thread->pid, entry.name, &entry.process);
   if (error)
     return error;
   struct profile_thread *threads = (struct profile_thread *)loader->threads.data;
   if (thread->thread > loader->threads.length / sizeof(*threads))
-    return push(&loader->threads, &entry, sizeof(entry));
+    return loader_push(&loader->threads, &entry, sizeof(entry));
   struct profile_thread *known = &threads[thread->thread - 1];
   if (((struct profile_process *)loader->processes.data)[known->process].pid == thread->pid)
     entry.process = known->process; /* the PID may have another owner by now */
@@ -180,7 +179,7 @@ static int on_thread(void *context, const struct trace_thread *thread) {
   return 0;
 }
 
-static void note_time(struct loader *loader, uint64_t ns) {
+void loader_note_time(struct loader *loader, uint64_t ns) {
   if (loader->last_ns < ns)
     loader->last_ns = ns;
 }
@@ -189,8 +188,8 @@ static int on_sample(void *context, const struct trace_sample *sample) {
   struct loader *loader = context;
   struct profile_sample entry = {
       .time_ns = sample->time_ns, .thread = sample->thread - 1, .node = sample->node};
-  note_time(loader, sample->time_ns);
-  return push(&loader->samples, &entry, sizeof(entry));
+  loader_note_time(loader, sample->time_ns);
+  return loader_push(&loader->samples, &entry, sizeof(entry));
 }
 
 static int on_wait(void *context, const struct trace_wait *wait) {
@@ -208,8 +207,8 @@ static int on_wait(void *context, const struct trace_wait *wait) {
       .waker_tid = wait->waker_tid,
       .reason = wait->reason,
   };
-  note_time(loader, wait->start_ns + wait->span_ns);
-  return push(&loader->waits, &entry, sizeof(entry));
+  loader_note_time(loader, wait->start_ns + wait->span_ns);
+  return loader_push(&loader->waits, &entry, sizeof(entry));
 }
 
 static int on_account(void *context, const struct trace_account *account) {
@@ -219,7 +218,7 @@ static int on_account(void *context, const struct trace_account *account) {
   thread->has_account = true;
   thread->account = *account;
   thread->account.thread = account->thread - 1;
-  note_time(loader, account->time_ns);
+  loader_note_time(loader, account->time_ns);
   return 0;
 }
 
@@ -229,86 +228,37 @@ static int on_heap_site(void *context, uint32_t id, const struct trace_heap_site
   struct loader_heap_site entry = {.node = site->node, .kind = site->kind};
   if (loader->heap_sites.length / sizeof(entry) >= PROFILE_NONE - 1)
     return error_set(E2BIG, "the trace holds too many records");
-  int error = find_process(loader, site->pid, "", &entry.process);
-  return error ? error : push(&loader->heap_sites, &entry, sizeof(entry));
-}
-
-/* Keeps of each site the last point in each span. */
-static void thin_heap_points(struct loader *loader) {
-  struct loader_heap_site *sites = (struct loader_heap_site *)loader->heap_sites.data;
-  struct loader_heap_point *points = (struct loader_heap_point *)loader->heap_points.data;
-  size_t count = loader->heap_points.length / sizeof(*points), kept = 0;
-  for (size_t i = 0; i < loader->heap_sites.length / sizeof(*sites); i++)
-    sites[i].point_count = 0;
-  for (size_t i = 0; i < count; i++) {
-    struct loader_heap_site *site = &sites[points[i].site];
-    uint64_t span = points[i].point.time_ns >> loader->heap_span_bits;
-    if (site->point_count &&
-        points[site->last_point].point.time_ns >> loader->heap_span_bits == span) {
-      points[site->last_point] = points[i];
-      continue;
-    }
-    points[kept] = points[i];
-    site->last_point = kept++;
-    site->point_count++;
-  }
-  loader->heap_points.length = kept * sizeof(*points);
-}
-
-/* Doubles the spans until half of the room is free. More sites than room stay as they are. */
-static void make_heap_room(struct loader *loader) {
-  size_t bytes_max = loader->heap_points_max / 2 * sizeof(struct loader_heap_point);
-  while (loader->heap_points.length > bytes_max && loader->heap_span_bits < SPAN_BITS_MAX) {
-    loader->heap_span_bits = loader->heap_span_bits ? loader->heap_span_bits + 1 : SPAN_BITS_MIN;
-    thin_heap_points(loader);
-  }
-  while (loader->heap_points.length > bytes_max) {
-    loader->heap_points_max *= 2;
-    bytes_max *= 2;
-  }
+  int error = loader_find_process(loader, site->pid, "", &entry.process);
+  if (!error)
+    error = thinned_add_series(&loader->heap_points);
+  return error ? error : loader_push(&loader->heap_sites, &entry, sizeof(entry));
 }
 
 static int on_heap(void *context, const struct trace_heap *heap) {
   struct loader *loader = context;
-  struct loader_heap_site *site =
-      (struct loader_heap_site *)loader->heap_sites.data + heap->site - 1;
-  struct loader_heap_point entry = {.site = heap->site - 1,
-                                    .point = {.time_ns = heap->time_ns,
+  struct loader_heap_point entry = {.point = {.time_ns = heap->time_ns,
                                               .allocations = heap->allocations,
                                               .allocated_bytes = heap->allocated_bytes,
                                               .frees = heap->frees,
                                               .freed_bytes = heap->freed_bytes,
-                                              .peak_bytes = heap->peak_bytes}};
-  note_time(loader, heap->time_ns);
-  if (site->point_count) {
-    struct loader_heap_point *last =
-        (struct loader_heap_point *)loader->heap_points.data + site->last_point;
-    unsigned bits = loader->heap_span_bits;
-    if (last->point.time_ns >> bits == heap->time_ns >> bits) {
-      *last = entry;
-      return 0;
-    }
-  }
-  site->last_point = loader->heap_points.length / sizeof(entry);
-  site->point_count++;
-  int error = push(&loader->heap_points, &entry, sizeof(entry));
-  if (!error && loader->heap_points.length / sizeof(entry) >= loader->heap_points_max)
-    make_heap_room(loader);
-  return error;
+                                              .peak_bytes = heap->peak_bytes},
+                                    .site = heap->site - 1};
+  loader_note_time(loader, heap->time_ns);
+  return thinned_add(&loader->heap_points, &entry);
 }
 
 static int on_memory(void *context, const struct trace_memory *memory) {
   struct loader *loader = context;
   struct profile_memory_point entry = {.time_ns = memory->time_ns, .present = memory->present};
   memcpy(entry.values, memory->values, sizeof(entry.values));
-  note_time(loader, memory->time_ns);
-  int error = find_process(loader, memory->pid, "", &entry.process);
-  return error ? error : push(&loader->memory_points, &entry, sizeof(entry));
+  loader_note_time(loader, memory->time_ns);
+  int error = loader_find_process(loader, memory->pid, "", &entry.process);
+  return error ? error : loader_push(&loader->memory_points, &entry, sizeof(entry));
 }
 
 static int on_call(void *context, const struct trace_call *call) {
   struct loader *loader = context;
-  struct profile_call entry = {.name = keep(loader, call->name),
+  struct profile_call entry = {.name = loader_keep(loader, call->name),
                                .count = call->count,
                                .errors = call->errors,
                                .bytes = call->bytes,
@@ -316,7 +266,7 @@ static int on_call(void *context, const struct trace_call *call) {
                                .max_ns = call->max_ns};
   if (!entry.name)
     return -ENOMEM;
-  int error = find_process(loader, call->pid, "", &entry.process);
+  int error = loader_find_process(loader, call->pid, "", &entry.process);
   if (error)
     return error;
   memcpy(entry.buckets, call->buckets, sizeof(entry.buckets));
@@ -328,7 +278,7 @@ static int on_call(void *context, const struct trace_call *call) {
     calls[*at] = entry;
     return 0;
   }
-  return push_keyed(&loader->calls, &entry, sizeof(entry), &loader->call_of_name, key);
+  return loader_push_keyed(&loader->calls, &entry, sizeof(entry), &loader->call_of_name, key);
 }
 
 static int on_slow_call(void *context, const struct trace_slow_call *call) {
@@ -338,35 +288,36 @@ static int on_slow_call(void *context, const struct trace_slow_call *call) {
                                     .result = call->result,
                                     .thread = call->thread - 1,
                                     .node = call->node,
-                                    .name = keep(loader, call->name)};
+                                    .name = loader_keep(loader, call->name)};
   if (!entry.name)
     return -ENOMEM;
-  note_time(loader, call->time_ns + call->duration_ns);
-  return push(&loader->slow_calls, &entry, sizeof(entry));
+  loader_note_time(loader, call->time_ns + call->duration_ns);
+  return loader_push(&loader->slow_calls, &entry, sizeof(entry));
 }
 
 static int on_counter(void *context, const char *name, uint64_t value) {
   struct loader *loader = context;
-  struct profile_counter entry = {.name = keep(loader, name), .value = value};
+  struct profile_counter entry = {.name = loader_keep(loader, name), .value = value};
   if (!entry.name)
     return -ENOMEM;
   const uint32_t *known = hash_get(&loader->counter_of_name, (uintptr_t)entry.name);
   if (!known)
-    return push_keyed(&loader->counters, &entry, sizeof(entry), &loader->counter_of_name,
-                      (uintptr_t)entry.name);
+    return loader_push_keyed(&loader->counters, &entry, sizeof(entry), &loader->counter_of_name,
+                             (uintptr_t)entry.name);
   ((struct profile_counter *)loader->counters.data)[*known] = entry;
   return 0;
 }
 
 static int on_meta(void *context, const char *name, const char *value) {
   struct loader *loader = context;
-  struct profile_fact entry = {.name = keep(loader, name), .value = keep(loader, value)};
+  struct profile_fact entry = {.name = loader_keep(loader, name),
+                               .value = loader_keep(loader, value)};
   if (!entry.name || !entry.value)
     return -ENOMEM;
   const uint32_t *known = hash_get(&loader->fact_of_name, (uintptr_t)entry.name);
   if (!known)
-    return push_keyed(&loader->facts, &entry, sizeof(entry), &loader->fact_of_name,
-                      (uintptr_t)entry.name);
+    return loader_push_keyed(&loader->facts, &entry, sizeof(entry), &loader->fact_of_name,
+                             (uintptr_t)entry.name);
   ((struct profile_fact *)loader->facts.data)[*known] = entry;
   return 0;
 }
@@ -387,6 +338,14 @@ const struct trace_visitor loader_visitor = {
     .memory = on_memory,
     .call = on_call,
     .slow_call = on_slow_call,
+    .object = loader_on_object,
+    .operation = loader_on_operation,
+    .operation_sum = loader_on_operation_sum,
+    .operation_detail = loader_on_operation_detail,
+    .operation_stack = loader_on_operation_stack,
+    .slow_operation = loader_on_slow_operation,
+    .happening = loader_on_happening,
+    .point = loader_on_point,
     .counter = on_counter,
     .meta = on_meta,
 };

@@ -99,7 +99,10 @@ void *sort_by_time(void *items, size_t count, size_t bytes) {
 _Static_assert(!offsetof(struct profile_sample, time_ns) &&
                    !offsetof(struct profile_wait, start_ns) &&
                    !offsetof(struct profile_memory_point, time_ns) &&
-                   !offsetof(struct profile_slow_call, time_ns),
+                   !offsetof(struct profile_slow_call, time_ns) &&
+                   !offsetof(struct profile_slow_operation, time_ns) &&
+                   !offsetof(struct profile_happening, time_ns) &&
+                   !offsetof(struct profile_point, time_ns),
                "sort_by_time reads the time there");
 
 /* `array` is the address of a pointer to `count` items. */
@@ -116,15 +119,21 @@ static int sort_array(void *array, size_t count, size_t bytes) {
 }
 
 static int sort_events(struct profile *profile) {
-  int error = sort_array(&profile->samples, profile->sample_count, sizeof(*profile->samples));
-  if (!error)
-    error = sort_array(&profile->waits, profile->wait_count, sizeof(*profile->waits));
-  if (!error)
-    error = sort_array(&profile->memory_points, profile->memory_point_count,
-                       sizeof(*profile->memory_points));
-  if (!error)
-    error =
-        sort_array(&profile->slow_calls, profile->slow_call_count, sizeof(*profile->slow_calls));
+  const struct {
+    void *array;
+    size_t count, bytes;
+  } rows[] = {
+      {&profile->samples, profile->sample_count, sizeof(*profile->samples)},
+      {&profile->waits, profile->wait_count, sizeof(*profile->waits)},
+      {&profile->memory_points, profile->memory_point_count, sizeof(*profile->memory_points)},
+      {&profile->slow_calls, profile->slow_call_count, sizeof(*profile->slow_calls)},
+      {&profile->slow_operations, profile->slow_operation_count, sizeof(*profile->slow_operations)},
+      {&profile->happenings, profile->happening_count, sizeof(*profile->happenings)},
+      {&profile->points, profile->point_count, sizeof(*profile->points)},
+  };
+  int error = 0;
+  for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]) && !error; i++)
+    error = sort_array(rows[i].array, rows[i].count, rows[i].bytes);
   return error;
 }
 
@@ -179,6 +188,12 @@ static int take_records(struct profile *profile, struct loader *loader) {
       take(&loader->memory_points, sizeof(*profile->memory_points), &profile->memory_point_count);
   profile->slow_calls =
       take(&loader->slow_calls, sizeof(*profile->slow_calls), &profile->slow_call_count);
+  profile->slow_operations = take(&loader->operations.slow, sizeof(*profile->slow_operations),
+                                  &profile->slow_operation_count);
+  profile->happenings =
+      take(&loader->operations.happenings, sizeof(*profile->happenings), &profile->happening_count);
+  profile->points =
+      take(&loader->operations.points_of_metrics, sizeof(*profile->points), &profile->point_count);
   int error = take_32(&loader->processes, sizeof(*profile->processes), &profile->processes,
                       &profile->process_count);
   if (!error)
@@ -186,6 +201,9 @@ static int take_records(struct profile *profile, struct loader *loader) {
                     &profile->thread_count);
   if (!error)
     error = take_32(&loader->calls, sizeof(*profile->calls), &profile->calls, &profile->call_count);
+  if (!error)
+    error = take_32(&loader->operations.objects, sizeof(*profile->objects), &profile->objects,
+                    &profile->object_count);
   if (!error)
     error = take_32(&loader->facts, sizeof(*profile->facts), &profile->facts, &profile->fact_count);
   if (!error)
@@ -199,6 +217,8 @@ static int assemble(struct profile *profile, struct loader *loader) {
   int error = build_tree(profile, loader);
   if (!error)
     error = build_heap(profile, loader);
+  if (!error)
+    error = build_operations(profile, loader);
   if (!error)
     error = take_records(profile, loader);
   if (error)
@@ -267,11 +287,19 @@ void profile_free(struct profile *profile) {
   free(profile->memory_points);
   free(profile->calls);
   free(profile->slow_calls);
+  free(profile->objects);
+  free(profile->operations);
+  free(profile->operation_points);
+  free(profile->operation_stacks);
+  free(profile->slow_operations);
+  free(profile->happenings);
+  free(profile->points);
   free(profile->facts);
   free(profile->counters);
   if (profile->memory) {
     strtab_free(profile->memory->strings);
     free(profile->memory->is_incomplete);
+    free(profile->memory->details);
     free(profile->memory);
   }
   free(profile);

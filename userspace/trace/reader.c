@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Reads a trace file: chunks from a file or from memory, then the records in them. Every length,
  * number and id is checked before it is used; no allocation is larger than what the file really
- * holds times a constant. Layouts are drawn at the encoders in writer.c. */
+ * holds times a constant. Layouts are drawn at the encoders in writer.c. Records of
+ * operations: reader_operation.c. */
 #include "trace/reader.h"
 
 #include <errno.h>
@@ -13,51 +14,10 @@
 #include <zlib.h>
 #include <zstd.h>
 
-#include "base/buf.h"
 #include "base/error.h"
-#include "base/hash.h"
-#include "trace/format.h"
+#include "trace/reader_internal.h"
 
-/* Where the bytes come from: a file, or memory when fd is negative. */
-struct source {
-  int fd;
-  struct cursor memory;
-  const char *name; /* for messages */
-};
-
-struct reader {
-  const struct trace_visitor *visitor;
-  void *context;
-  struct trace_status *status;
-  struct source source;
-
-  uint8_t *stored; /* FORMAT_CHUNK_STORED_BYTES_MAX */
-  uint8_t *raw;    /* FORMAT_CHUNK_RAW_BYTES_MAX */
-  ZSTD_DCtx *zstd;
-  uint64_t last_ns; /* time of the last sample, wait, heap, memory or slow call in this chunk */
-  uint32_t last_heap_site;
-  uint64_t last_memory[MEMORY_METRICS];
-  bool has_unknown_id; /* in the record at hand */
-
-  struct strtab *texts;
-  struct buf text_ids; /* uint32_t in `texts` by string id */
-  uint32_t string_count;
-  uint32_t module_count;
-  uint32_t frame_count;
-  uint32_t node_count;
-  uint32_t thread_count;
-  struct buf heap_entries; /* struct trace_heap by site id - 1: its last record */
-  uint32_t heap_site_count;
-};
-
-/* What a step of reading says besides 0 and a negative errno: the file ends here, and
- * status->damage says why unless it is whole. */
-#define READING_ENDS 1
-
-#define MALFORMED "a record is malformed"
-#define UNKNOWN_ID "a record refers to an id that was not announced"
-
-static int damaged(struct reader *reader, const char *why) {
+int reader_damaged(struct reader *reader, const char *why) {
   reader->status->damage = why;
   return READING_ENDS;
 }
@@ -90,81 +50,45 @@ static ssize_t source_read(struct source *source, uint8_t *to, size_t bytes) {
 
 /* ---- Records --------------------------------------------------------------------------------- */
 
-/* A trace has millions of numbers: all but malformed ones, and those of ten bytes, are read here.
- */
-static inline uint64_t read_u64(struct cursor *cursor) {
-  const uint8_t *at = cursor->at, *end = cursor->failed ? at : cursor->end;
-  uint64_t value = 0;
-  for (unsigned shift = 0; shift < 63 && at < end; shift += 7) {
-    value |= (uint64_t)(*at & 0x7f) << shift;
-    if (*at++ < 0x80) {
-      cursor->at = at;
-      return value;
-    }
-  }
-  return cursor_varint(cursor);
-}
-
-static uint32_t read_u32(struct cursor *cursor) {
-  uint64_t value = read_u64(cursor);
-  if (value > UINT32_MAX)
-    cursor->failed = true;
-  return (uint32_t)value;
-}
-
-static uint64_t read_time(struct cursor *cursor) {
-  uint64_t ns = read_u64(cursor);
-  if (ns > FORMAT_TIME_NS_MAX)
-    cursor->failed = true;
-  return ns;
-}
-
-/* An id of a table of `count` entries, or 0. */
-static uint32_t read_id(struct reader *reader, struct cursor *cursor, uint32_t count) {
-  uint32_t id = read_u32(cursor);
+uint32_t reader_id(struct reader *reader, struct cursor *cursor, uint32_t count) {
+  uint32_t id = reader_u32(cursor);
   if (id > count)
     reader->has_unknown_id = true;
   return id;
 }
 
-static uint32_t read_thread(struct reader *reader, struct cursor *cursor) {
-  uint32_t id = read_id(reader, cursor, reader->thread_count);
+uint32_t reader_entry(struct reader *reader, struct cursor *cursor, uint32_t count) {
+  uint32_t id = reader_id(reader, cursor, count);
   if (!id)
     reader->has_unknown_id = true;
   return id;
 }
 
-static const char *read_text(struct reader *reader, struct cursor *cursor) {
-  uint32_t id = read_id(reader, cursor, reader->string_count);
+const char *reader_text(struct reader *reader, struct cursor *cursor) {
+  uint32_t id = reader_id(reader, cursor, reader->string_count);
   if (!id || id > reader->string_count)
     return "";
   return strtab_get(reader->texts, ((const uint32_t *)reader->text_ids.data)[id - 1]);
 }
 
-/* The id that the record at hand gets in its table. */
-static uint32_t next_id(struct cursor *cursor, uint32_t count) {
+uint32_t reader_next_id(struct cursor *cursor, uint32_t count) {
   if (count == UINT32_MAX - 1)
     cursor->failed = true;
   return count + 1;
 }
 
-/* 0 when all fields of the record at hand were there and good. */
-static int check(struct reader *reader, const struct cursor *cursor) {
+int reader_check(struct reader *reader, const struct cursor *cursor) {
   if (cursor->failed) /* then ids are 0, too */
-    return damaged(reader, MALFORMED);
-  return reader->has_unknown_id ? damaged(reader, UNKNOWN_ID) : 0;
+    return reader_damaged(reader, MALFORMED);
+  return reader->has_unknown_id ? reader_damaged(reader, UNKNOWN_ID) : 0;
 }
-
-/* Its arguments are evaluated only when there is such a callback. */
-#define VISIT(reader, method, ...)                                                                 \
-  ((reader)->visitor->method ? (reader)->visitor->method((reader)->context, __VA_ARGS__) : 0)
 
 static int read_string(struct reader *reader, struct cursor *cursor) {
   size_t bytes = cursor_left(cursor);
   const char *text = (const char *)cursor_bytes(cursor, bytes);
   if (!bytes || bytes > FORMAT_STRING_BYTES_MAX || memchr(text, '\0', bytes) ||
       reader->string_count == UINT32_MAX - 1)
-    return damaged(reader, MALFORMED);
+    return reader_damaged(reader, MALFORMED);
   uint32_t text_id = strtab_add(reader->texts, text, bytes);
   buf_put(&reader->text_ids, &text_id, sizeof(text_id));
   if (!text_id || reader->text_ids.failed)
@@ -174,15 +98,15 @@ static int read_string(struct reader *reader, struct cursor *cursor) {
 }
 
 static int read_module(struct reader *reader, struct cursor *cursor) {
-  uint32_t id = next_id(cursor, reader->module_count);
-  struct trace_module module = {.path = read_text(reader, cursor)};
-  module.build_id_bytes = read_u32(cursor);
+  uint32_t id = reader_next_id(cursor, reader->module_count);
+  struct trace_module module = {.path = reader_text(reader, cursor)};
+  module.build_id_bytes = reader_u32(cursor);
   if (module.build_id_bytes > FORMAT_BUILD_ID_BYTES_MAX)
     cursor->failed = true;
   module.build_id = cursor_bytes(cursor, module.build_id_bytes);
   if (!module.build_id_bytes)
     module.build_id = NULL;
-  int end = check(reader, cursor);
+  int end = reader_check(reader, cursor);
   if (end)
     return end;
   reader->module_count = id;
@@ -190,18 +114,18 @@ static int read_module(struct reader *reader, struct cursor *cursor) {
 }
 
 static int read_frame(struct reader *reader, struct cursor *cursor) {
-  uint32_t id = next_id(cursor, reader->frame_count);
-  struct trace_frame frame = {.kind = read_u32(cursor)};
+  uint32_t id = reader_next_id(cursor, reader->frame_count);
+  struct trace_frame frame = {.kind = reader_u32(cursor)};
   if (frame.kind < FRAME_NATIVE || frame.kind > FRAME_MARK)
     cursor->failed = true;
-  frame.flags = read_u32(cursor);
-  frame.module = read_id(reader, cursor, reader->module_count);
-  frame.address = read_u64(cursor);
-  frame.function = read_id(reader, cursor, reader->string_count);
-  frame.file = read_id(reader, cursor, reader->string_count);
-  frame.line = read_u32(cursor);
-  frame.first_line = read_u32(cursor);
-  int end = check(reader, cursor);
+  frame.flags = reader_u32(cursor);
+  frame.module = reader_id(reader, cursor, reader->module_count);
+  frame.address = reader_u64(cursor);
+  frame.function = reader_id(reader, cursor, reader->string_count);
+  frame.file = reader_id(reader, cursor, reader->string_count);
+  frame.line = reader_u32(cursor);
+  frame.first_line = reader_u32(cursor);
+  int end = reader_check(reader, cursor);
   if (end)
     return end;
   reader->frame_count = id;
@@ -209,15 +133,15 @@ static int read_frame(struct reader *reader, struct cursor *cursor) {
 }
 
 static int read_node(struct reader *reader, struct cursor *cursor) {
-  uint32_t id = next_id(cursor, reader->node_count);
-  uint32_t back = read_u32(cursor);
+  uint32_t id = reader_next_id(cursor, reader->node_count);
+  uint32_t back = reader_u32(cursor);
   if (!back || back > id)
     cursor->failed = true;
   struct trace_node node = {.parent = id - back,
-                            .frame = read_id(reader, cursor, reader->frame_count)};
+                            .frame = reader_id(reader, cursor, reader->frame_count)};
   if (!node.frame)
     reader->has_unknown_id = true;
-  int end = check(reader, cursor);
+  int end = reader_check(reader, cursor);
   if (end)
     return end;
   reader->node_count = id;
@@ -225,27 +149,27 @@ static int read_node(struct reader *reader, struct cursor *cursor) {
 }
 
 static int read_process(struct reader *reader, struct cursor *cursor) {
-  struct trace_process process = {.pid = read_u32(cursor)};
-  process.parent_pid = read_u32(cursor);
-  process.start_ns = read_time(cursor);
-  process.end_ns = read_time(cursor);
-  process.name = read_text(reader, cursor);
-  process.executable = read_text(reader, cursor);
-  process.runtime = read_text(reader, cursor);
-  int end = check(reader, cursor);
+  struct trace_process process = {.pid = reader_u32(cursor)};
+  process.parent_pid = reader_u32(cursor);
+  process.start_ns = reader_time(cursor);
+  process.end_ns = reader_time(cursor);
+  process.name = reader_text(reader, cursor);
+  process.executable = reader_text(reader, cursor);
+  process.runtime = reader_text(reader, cursor);
+  int end = reader_check(reader, cursor);
   return end ? end : VISIT(reader, process, &process);
 }
 
-static int read_thread_record(struct reader *reader, struct cursor *cursor) {
-  struct trace_thread thread = {.thread = read_u32(cursor)};
+static int read_thread(struct reader *reader, struct cursor *cursor) {
+  struct trace_thread thread = {.thread = reader_u32(cursor)};
   if (!thread.thread || thread.thread == UINT32_MAX || thread.thread - 1 > reader->thread_count)
     reader->has_unknown_id = true;
-  thread.pid = read_u32(cursor);
-  thread.tid = read_u32(cursor);
-  thread.start_ns = read_time(cursor);
-  thread.end_ns = read_time(cursor);
-  thread.name = read_text(reader, cursor);
-  int end = check(reader, cursor);
+  thread.pid = reader_u32(cursor);
+  thread.tid = reader_u32(cursor);
+  thread.start_ns = reader_time(cursor);
+  thread.end_ns = reader_time(cursor);
+  thread.name = reader_text(reader, cursor);
+  int end = reader_check(reader, cursor);
   if (end)
     return end;
   if (thread.thread > reader->thread_count)
@@ -254,22 +178,22 @@ static int read_thread_record(struct reader *reader, struct cursor *cursor) {
 }
 
 static int read_symbol(struct reader *reader, struct cursor *cursor) {
-  struct trace_symbol symbol = {.frame = read_id(reader, cursor, reader->frame_count)};
+  struct trace_symbol symbol = {.frame = reader_id(reader, cursor, reader->frame_count)};
   if (!symbol.frame)
     reader->has_unknown_id = true;
-  symbol.depth = read_u32(cursor);
+  symbol.depth = reader_u32(cursor);
   if (symbol.depth >= FORMAT_INLINE_DEPTH_MAX)
     cursor->failed = true;
-  symbol.function = read_id(reader, cursor, reader->string_count);
-  symbol.file = read_id(reader, cursor, reader->string_count);
-  symbol.line = read_u32(cursor);
-  symbol.first_line = read_u32(cursor);
-  int end = check(reader, cursor);
+  symbol.function = reader_id(reader, cursor, reader->string_count);
+  symbol.file = reader_id(reader, cursor, reader->string_count);
+  symbol.line = reader_u32(cursor);
+  symbol.first_line = reader_u32(cursor);
+  int end = reader_check(reader, cursor);
   return end ? end : VISIT(reader, symbol, &symbol);
 }
 
 static uint64_t read_event_time(struct reader *reader, struct cursor *cursor) {
-  reader->last_ns += format_unzigzag(read_u64(cursor));
+  reader->last_ns += format_unzigzag(reader_u64(cursor));
   if (reader->last_ns > FORMAT_TIME_NS_MAX)
     cursor->failed = true;
   return reader->last_ns;
@@ -277,52 +201,52 @@ static uint64_t read_event_time(struct reader *reader, struct cursor *cursor) {
 
 static int read_sample(struct reader *reader, struct cursor *cursor) {
   struct trace_sample sample = {.time_ns = read_event_time(reader, cursor)};
-  sample.thread = read_thread(reader, cursor);
-  sample.node = read_id(reader, cursor, reader->node_count);
-  int end = check(reader, cursor);
+  sample.thread = reader_entry(reader, cursor, reader->thread_count);
+  sample.node = reader_id(reader, cursor, reader->node_count);
+  int end = reader_check(reader, cursor);
   return end ? end : VISIT(reader, sample, &sample);
 }
 
 static int read_wait(struct reader *reader, struct cursor *cursor) {
   struct trace_wait wait = {.start_ns = read_event_time(reader, cursor)};
-  wait.thread = read_thread(reader, cursor);
-  wait.node = read_id(reader, cursor, reader->node_count);
-  wait.reason = read_u32(cursor);
-  wait.count = read_u64(cursor);
-  wait.blocked_ns = read_time(cursor);
-  wait.run_queue_ns = read_time(cursor);
-  wait.span_ns = wait.blocked_ns + wait.run_queue_ns + format_unzigzag(read_u64(cursor));
-  wait.max_ns = wait.span_ns + format_unzigzag(read_u64(cursor));
-  wait.waker = read_id(reader, cursor, reader->thread_count);
-  wait.waker_tid = read_u32(cursor);
+  wait.thread = reader_entry(reader, cursor, reader->thread_count);
+  wait.node = reader_id(reader, cursor, reader->node_count);
+  wait.reason = reader_u32(cursor);
+  wait.count = reader_u64(cursor);
+  wait.blocked_ns = reader_time(cursor);
+  wait.run_queue_ns = reader_time(cursor);
+  wait.span_ns = wait.blocked_ns + wait.run_queue_ns + format_unzigzag(reader_u64(cursor));
+  wait.max_ns = wait.span_ns + format_unzigzag(reader_u64(cursor));
+  wait.waker = reader_id(reader, cursor, reader->thread_count);
+  wait.waker_tid = reader_u32(cursor);
   if ((unsigned)wait.reason >= WAIT_REASONS || !wait.count || wait.span_ns > FORMAT_TIME_NS_MAX ||
       wait.max_ns > FORMAT_TIME_NS_MAX)
     cursor->failed = true;
-  int end = check(reader, cursor);
+  int end = reader_check(reader, cursor);
   return end ? end : VISIT(reader, wait, &wait);
 }
 
 static int read_account(struct reader *reader, struct cursor *cursor) {
-  struct trace_account account = {.thread = read_thread(reader, cursor)};
-  account.time_ns = read_time(cursor);
-  account.wall_ns = read_time(cursor);
-  account.on_cpu_ns = read_time(cursor);
-  account.blocked_ns = read_time(cursor);
-  account.run_queue_ns = read_time(cursor);
-  account.voluntary_switches = read_u64(cursor);
-  account.involuntary_switches = read_u64(cursor);
-  int end = check(reader, cursor);
+  struct trace_account account = {.thread = reader_entry(reader, cursor, reader->thread_count)};
+  account.time_ns = reader_time(cursor);
+  account.wall_ns = reader_time(cursor);
+  account.on_cpu_ns = reader_time(cursor);
+  account.blocked_ns = reader_time(cursor);
+  account.run_queue_ns = reader_time(cursor);
+  account.voluntary_switches = reader_u64(cursor);
+  account.involuntary_switches = reader_u64(cursor);
+  int end = reader_check(reader, cursor);
   return end ? end : VISIT(reader, account, &account);
 }
 
 static int read_heap_site(struct reader *reader, struct cursor *cursor) {
-  uint32_t id = next_id(cursor, reader->heap_site_count);
-  struct trace_heap_site site = {.pid = read_u32(cursor)};
-  site.node = read_id(reader, cursor, reader->node_count);
-  site.kind = read_u32(cursor);
+  uint32_t id = reader_next_id(cursor, reader->heap_site_count);
+  struct trace_heap_site site = {.pid = reader_u32(cursor)};
+  site.node = reader_id(reader, cursor, reader->node_count);
+  site.kind = reader_u32(cursor);
   if ((unsigned)site.kind >= HEAP_KINDS)
     cursor->failed = true;
-  int end = check(reader, cursor);
+  int end = reader_check(reader, cursor);
   if (end)
     return end;
   struct trace_heap nothing = {.site = id};
@@ -335,7 +259,7 @@ static int read_heap_site(struct reader *reader, struct cursor *cursor) {
 
 /* A count that only grows. */
 static uint64_t read_growth(struct cursor *cursor, uint64_t last) {
-  uint64_t growth = read_u64(cursor);
+  uint64_t growth = reader_u64(cursor);
   if (growth > FORMAT_HEAP_COUNT_MAX - last)
     cursor->failed = true;
   return last + growth;
@@ -344,7 +268,7 @@ static uint64_t read_growth(struct cursor *cursor, uint64_t last) {
 /* What was given back, from the change of what is live; it may not fall either. */
 static uint64_t read_freed(struct cursor *cursor, uint64_t last_taken, uint64_t last_freed,
                            uint64_t taken) {
-  uint64_t live = last_taken - last_freed + format_unzigzag(read_u64(cursor));
+  uint64_t live = last_taken - last_freed + format_unzigzag(reader_u64(cursor));
   if (live > taken || taken - live < last_freed)
     cursor->failed = true;
   return taken - live;
@@ -352,9 +276,9 @@ static uint64_t read_freed(struct cursor *cursor, uint64_t last_taken, uint64_t 
 
 static int read_heap(struct reader *reader, struct cursor *cursor) {
   struct trace_heap heap = {.time_ns = read_event_time(reader, cursor)};
-  uint64_t site = reader->last_heap_site + format_unzigzag(read_u64(cursor));
+  uint64_t site = reader->last_heap_site + format_unzigzag(reader_u64(cursor));
   if (!site || site > reader->heap_site_count)
-    return damaged(reader, cursor->failed ? MALFORMED : UNKNOWN_ID);
+    return reader_damaged(reader, cursor->failed ? MALFORMED : UNKNOWN_ID);
   struct trace_heap *last = (struct trace_heap *)reader->heap_entries.data + site - 1;
   heap.site = (uint32_t)site;
   heap.allocations = read_growth(cursor, last->allocations);
@@ -365,7 +289,7 @@ static int read_heap(struct reader *reader, struct cursor *cursor) {
   heap.peak_bytes = read_growth(cursor, last->peak_bytes);
   if (heap.time_ns < last->time_ns)
     cursor->failed = true;
-  int end = check(reader, cursor);
+  int end = reader_check(reader, cursor);
   if (end)
     return end;
   *last = heap;
@@ -376,22 +300,22 @@ static int read_heap(struct reader *reader, struct cursor *cursor) {
 /* Bits of later metrics come after the ones that are known here, and so do their values. */
 static int read_memory(struct reader *reader, struct cursor *cursor) {
   struct trace_memory memory = {.time_ns = read_event_time(reader, cursor)};
-  memory.pid = read_u32(cursor);
-  memory.present = read_u32(cursor) & ((1u << MEMORY_METRICS) - 1);
+  memory.pid = reader_u32(cursor);
+  memory.present = reader_u32(cursor) & ((1u << MEMORY_METRICS) - 1);
   for (uint32_t metric = 0; metric < MEMORY_METRICS; metric++) {
     if (!(memory.present >> metric & 1))
       continue;
-    reader->last_memory[metric] += format_unzigzag(read_u64(cursor));
+    reader->last_memory[metric] += format_unzigzag(reader_u64(cursor));
     memory.values[metric] = reader->last_memory[metric];
   }
-  int end = check(reader, cursor);
+  int end = reader_check(reader, cursor);
   return end ? end : VISIT(reader, memory, &memory);
 }
 
-static void read_buckets(struct cursor *cursor, uint64_t buckets[TRACE_BUCKETS]) {
-  uint64_t used = read_u64(cursor), next = 0, sum = 0;
+void reader_buckets(struct cursor *cursor, uint64_t buckets[TRACE_BUCKETS]) {
+  uint64_t used = reader_u64(cursor), next = 0, sum = 0;
   for (uint64_t i = 0; i < used && !cursor->failed; i++) {
-    uint64_t skipped = read_u64(cursor), count = read_u64(cursor);
+    uint64_t skipped = reader_u64(cursor), count = reader_u64(cursor);
     if (skipped >= TRACE_BUCKETS - next || !count || __builtin_add_overflow(sum, count, &sum)) {
       cursor->failed = true;
       return;
@@ -402,53 +326,69 @@ static void read_buckets(struct cursor *cursor, uint64_t buckets[TRACE_BUCKETS])
 }
 
 static int read_call(struct reader *reader, struct cursor *cursor) {
-  struct trace_call call = {.pid = read_u32(cursor)};
-  call.name = read_text(reader, cursor);
-  call.count = read_u64(cursor);
-  call.errors = read_u64(cursor);
-  call.bytes = read_u64(cursor);
-  call.total_ns = read_u64(cursor);
-  call.max_ns = read_time(cursor);
-  read_buckets(cursor, call.buckets);
-  int end = check(reader, cursor);
+  struct trace_call call = {.pid = reader_u32(cursor)};
+  call.name = reader_text(reader, cursor);
+  call.count = reader_u64(cursor);
+  call.errors = reader_u64(cursor);
+  call.bytes = reader_u64(cursor);
+  call.total_ns = reader_u64(cursor);
+  call.max_ns = reader_time(cursor);
+  reader_buckets(cursor, call.buckets);
+  int end = reader_check(reader, cursor);
   return end ? end : VISIT(reader, call, &call);
 }
 
 static int read_slow_call(struct reader *reader, struct cursor *cursor) {
   struct trace_slow_call call = {.time_ns = read_event_time(reader, cursor)};
-  call.thread = read_thread(reader, cursor);
-  call.node = read_id(reader, cursor, reader->node_count);
-  call.name = read_text(reader, cursor);
-  call.duration_ns = read_time(cursor);
-  call.result = (int64_t)format_unzigzag(read_u64(cursor));
-  int end = check(reader, cursor);
+  call.thread = reader_entry(reader, cursor, reader->thread_count);
+  call.node = reader_id(reader, cursor, reader->node_count);
+  call.name = reader_text(reader, cursor);
+  call.duration_ns = reader_time(cursor);
+  call.result = (int64_t)format_unzigzag(reader_u64(cursor));
+  int end = reader_check(reader, cursor);
   return end ? end : VISIT(reader, slow_call, &call);
 }
 
 static int read_counter(struct reader *reader, struct cursor *cursor) {
-  const char *name = read_text(reader, cursor);
-  uint64_t value = read_u64(cursor);
-  int end = check(reader, cursor);
+  const char *name = reader_text(reader, cursor);
+  uint64_t value = reader_u64(cursor);
+  int end = reader_check(reader, cursor);
   return end ? end : VISIT(reader, counter, name, value);
 }
 
 static int read_meta(struct reader *reader, struct cursor *cursor) {
-  const char *name = read_text(reader, cursor);
-  const char *value = read_text(reader, cursor);
-  int end = check(reader, cursor);
+  const char *name = reader_text(reader, cursor);
+  const char *value = reader_text(reader, cursor);
+  int end = reader_check(reader, cursor);
   return end ? end : VISIT(reader, meta, name, value);
 }
 
 static int (*const record_readers[RECORD_TYPES])(struct reader *, struct cursor *) = {
-    [RECORD_STRING] = read_string,       [RECORD_MODULE] = read_module,
-    [RECORD_FRAME] = read_frame,         [RECORD_NODE] = read_node,
-    [RECORD_PROCESS] = read_process,     [RECORD_THREAD] = read_thread_record,
-    [RECORD_SYMBOL] = read_symbol,       [RECORD_SAMPLE] = read_sample,
-    [RECORD_WAIT] = read_wait,           [RECORD_ACCOUNT] = read_account,
-    [RECORD_COUNTER] = read_counter,     [RECORD_META] = read_meta,
-    [RECORD_HEAP_SITE] = read_heap_site, [RECORD_HEAP] = read_heap,
-    [RECORD_MEMORY] = read_memory,       [RECORD_CALL] = read_call,
+    [RECORD_STRING] = read_string,
+    [RECORD_MODULE] = read_module,
+    [RECORD_FRAME] = read_frame,
+    [RECORD_NODE] = read_node,
+    [RECORD_PROCESS] = read_process,
+    [RECORD_THREAD] = read_thread,
+    [RECORD_SYMBOL] = read_symbol,
+    [RECORD_SAMPLE] = read_sample,
+    [RECORD_WAIT] = read_wait,
+    [RECORD_ACCOUNT] = read_account,
+    [RECORD_COUNTER] = read_counter,
+    [RECORD_META] = read_meta,
+    [RECORD_HEAP_SITE] = read_heap_site,
+    [RECORD_HEAP] = read_heap,
+    [RECORD_MEMORY] = read_memory,
+    [RECORD_CALL] = read_call,
     [RECORD_SLOW_CALL] = read_slow_call,
+    [RECORD_OBJECT] = read_object,
+    [RECORD_OPERATION] = read_operation,
+    [RECORD_OPERATION_SUM] = read_operation_sum,
+    [RECORD_OPERATION_DETAIL] = read_operation_detail,
+    [RECORD_OPERATION_STACK] = read_operation_stack,
+    [RECORD_SLOW_OPERATION] = read_slow_operation,
+    [RECORD_HAPPENING] = read_happening,
+    [RECORD_POINT] = read_point,
 };
 
 static int read_records(struct reader *reader, const uint8_t *raw, size_t bytes) {
@@ -456,12 +396,13 @@ static int read_records(struct reader *reader, const uint8_t *raw, size_t bytes)
   reader->last_ns = 0;
   reader->last_heap_site = 0;
   memset(reader->last_memory, 0, sizeof(reader->last_memory));
+  reader_operations_start_chunk(&reader->operations);
   while (cursor_left(&chunk)) {
     uint8_t type = *chunk.at++;
-    uint64_t body_bytes = read_u64(&chunk);
+    uint64_t body_bytes = reader_u64(&chunk);
     const uint8_t *body = cursor_bytes(&chunk, body_bytes);
     if (chunk.failed)
-      return damaged(reader, MALFORMED);
+      return reader_damaged(reader, MALFORMED);
     if (type >= RECORD_TYPES || !record_readers[type])
       continue;
     struct cursor cursor = cursor_of(body, body_bytes);
@@ -510,9 +451,10 @@ static int read_chunk(struct reader *reader, struct chunk *chunk) {
   if (got < 0)
     return (int)got;
   if (!got)
-    return damaged(reader, "it has no end mark: the capture was killed, or is still running");
+    return reader_damaged(reader,
+                          "it has no end mark: the capture was killed, or is still running");
   if ((size_t)got < sizeof(header))
-    return damaged(reader, "it is cut off within a chunk");
+    return reader_damaged(reader, "it is cut off within a chunk");
   struct cursor cursor = cursor_of(header, sizeof(header));
   bool is_magic_good = cursor_u32(&cursor) == FORMAT_CHUNK_MAGIC;
   chunk->kind = cursor_u32(&cursor);
@@ -522,16 +464,16 @@ static int read_chunk(struct reader *reader, struct chunk *chunk) {
   uint32_t crc = cursor_u32(&cursor);
   if (!is_magic_good || chunk->kind < CHUNK_ZSTD || chunk->kind > CHUNK_STORED ||
       !are_sizes_sane(chunk))
-    return damaged(reader, "a chunk's header is damaged");
+    return reader_damaged(reader, "a chunk's header is damaged");
   got = source_read(&reader->source, reader->stored, chunk->stored_bytes);
   if (got < 0)
     return (int)got;
   if ((size_t)got < chunk->stored_bytes)
-    return damaged(reader, "it is cut off within a chunk");
+    return reader_damaged(reader, "it is cut off within a chunk");
   if (!is_crc_good(format_chunk_crc(header, reader->stored, chunk->stored_bytes), crc))
-    return damaged(reader, "a chunk's checksum is wrong");
+    return reader_damaged(reader, "a chunk's checksum is wrong");
   if (!is_crc_good(reader->status->chunk_count, sequence))
-    return damaged(reader, "a chunk is missing");
+    return reader_damaged(reader, "a chunk is missing");
   return 0;
 }
 
@@ -541,7 +483,7 @@ static int read_content(struct reader *reader, const struct chunk *chunk) {
     size_t bytes = ZSTD_decompressDCtx(reader->zstd, reader->raw, chunk->raw_bytes, reader->stored,
                                        chunk->stored_bytes);
     if (ZSTD_isError(bytes) || bytes != chunk->raw_bytes)
-      return damaged(reader, "a chunk does not decompress");
+      return reader_damaged(reader, "a chunk does not decompress");
     raw = reader->raw;
   }
   int end = read_records(reader, raw, chunk->raw_bytes);
@@ -553,7 +495,7 @@ static int read_content(struct reader *reader, const struct chunk *chunk) {
     uint8_t more;
     reader->status->complete = true;
     return source_read(&reader->source, &more, 1) > 0
-               ? damaged(reader, "something follows its end mark")
+               ? reader_damaged(reader, "something follows its end mark")
                : READING_ENDS;
   }
   return 0;
@@ -619,6 +561,7 @@ static int read_all(struct source source, uint64_t file_bytes, const struct trac
   strtab_free(reader.texts);
   buf_fini(&reader.text_ids);
   buf_fini(&reader.heap_entries);
+  reader_operations_fini(&reader.operations);
   return error;
 }
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Writes a trace file: interns, encodes records, gathers them into chunks. It refuses records that
- * a reader would refuse, and counts them as lost.invalid. */
+ * a reader would refuse, and counts them as lost.invalid. Records of operations:
+ * writer_operation.c. */
 #include "trace/writer.h"
 
 #include <errno.h>
@@ -13,10 +14,8 @@
 #include <zlib.h>
 #include <zstd.h>
 
-#include "base/buf.h"
 #include "base/error.h"
-#include "base/hash.h"
-#include "trace/format.h"
+#include "trace/writer_internal.h"
 
 /* Level 3 makes files 3 % smaller, and a sample 60 ns dearer than the 40 ns of level 1. */
 #define COMPRESSION_LEVEL 1
@@ -25,40 +24,6 @@ struct module_entry {
   uint32_t path; /* string id */
   uint32_t build_id_bytes;
   uint8_t build_id[FORMAT_BUILD_ID_BYTES_MAX];
-};
-
-struct trace_writer {
-  int fd;
-  char *path;
-  uint64_t file_bytes; /* whole chunks on disk */
-  uint32_t sequence;   /* of the next chunk */
-  int error;           /* the first one, negative */
-  char error_text[512];
-  uint64_t invalid_count;
-
-  struct buf raw;    /* records of the chunk in the making */
-  struct buf packed; /* the chunk as it goes to disk */
-  ZSTD_CCtx *zstd;
-  uint64_t last_ns; /* time of the last sample, wait, heap, memory or slow call in this chunk */
-  uint32_t last_heap_site;              /* of the last heap record in this chunk, or 0 */
-  uint64_t last_memory[MEMORY_METRICS]; /* each metric's last value in this chunk, or 0 */
-
-  struct strtab *strings;
-  uint32_t string_count; /* written; ids of the table and of the file are the same */
-  struct hash modules;
-  struct buf module_entries; /* struct module_entry */
-  uint32_t module_count;
-  struct hash frames;
-  struct buf frame_entries; /* struct trace_frame */
-  uint32_t frame_count;
-  struct hash nodes; /* parent << 32 | frame */
-  uint32_t node_count;
-  uint32_t thread_count;
-  struct hash heap_sites;
-  struct buf heap_site_entries; /* struct trace_heap_site */
-  struct buf heap_entries;      /* struct trace_heap by site id - 1: its last record */
-  uint32_t heap_site_count;
-  struct buf scratch; /* the body of a call */
 };
 
 /* ---- Errors and disk ------------------------------------------------------------------------- */
@@ -70,7 +35,7 @@ static void remember(struct trace_writer *writer, int error) {
   snprintf(writer->error_text, sizeof(writer->error_text), "%s", error_text());
 }
 
-static void out_of_memory(struct trace_writer *writer) {
+void writer_out_of_memory(struct trace_writer *writer) {
   remember(writer, error_set(ENOMEM, "%s: out of memory", writer->path));
 }
 
@@ -129,7 +94,7 @@ static void flush_chunk(struct trace_writer *writer) {
     return;
   buf_clear(&writer->packed);
   if (!buf_reserve(&writer->packed, FORMAT_CHUNK_HEADER_BYTES + ZSTD_compressBound(raw))) {
-    out_of_memory(writer);
+    writer_out_of_memory(writer);
     return;
   }
   uint8_t *payload = writer->packed.data + FORMAT_CHUNK_HEADER_BYTES;
@@ -146,6 +111,7 @@ static void flush_chunk(struct trace_writer *writer) {
   writer->last_ns = 0;
   writer->last_heap_site = 0;
   memset(writer->last_memory, 0, sizeof(writer->last_memory));
+  writer_operations_start_chunk(&writer->operations);
 }
 
 /* ---- Opening and closing --------------------------------------------------------------------- */
@@ -195,6 +161,7 @@ static void release(struct trace_writer *writer) {
   hash_fini(&writer->heap_sites);
   buf_fini(&writer->heap_site_entries);
   buf_fini(&writer->heap_entries);
+  writer_operations_fini(&writer->operations);
   buf_fini(&writer->scratch);
   free(writer->path);
   free(writer);
@@ -252,7 +219,7 @@ int trace_writer_close(struct trace_writer *writer) {
     trace_put_counter(writer, "lost.invalid", writer->invalid_count);
   flush_chunk(writer);
   if (!writer->error && !buf_reserve(&writer->packed, FORMAT_CHUNK_HEADER_BYTES))
-    out_of_memory(writer);
+    writer_out_of_memory(writer);
   if (!writer->error)
     write_chunk(writer, CHUNK_END, 0, 0);
   if (fsync(writer->fd) && errno != EINVAL && errno != EROFS)
@@ -274,27 +241,12 @@ void trace_writer_abandon(struct trace_writer *writer) {
 
 /* ---- Records --------------------------------------------------------------------------------- */
 
-/* The body of a record in the making. The largest (a memory record) has 3 + MEMORY_METRICS varints
- * of at most 10 bytes; a module has three and a build ID. */
-struct body {
-  size_t length;
-  uint8_t bytes[256];
-};
-
-static inline void body_varint(struct body *body, uint64_t value) {
-  size_t at = body->length;
-  for (; value >= 0x80; value >>= 7)
-    body->bytes[at++] = (uint8_t)(value | 0x80);
-  body->bytes[at++] = (uint8_t)value;
-  body->length = at;
-}
-
-static void put_record(struct trace_writer *writer, enum format_record_type type, const void *body,
+void writer_put_record(struct trace_writer *writer, enum format_record_type type, const void *body,
                        size_t bytes) {
   struct body head = {.length = 1, .bytes = {(uint8_t)type}};
   body_varint(&head, bytes);
   if (!buf_reserve(&writer->raw, head.length + bytes)) {
-    out_of_memory(writer);
+    writer_out_of_memory(writer);
     return;
   }
   uint8_t *at = writer->raw.data + writer->raw.length;
@@ -305,21 +257,16 @@ static void put_record(struct trace_writer *writer, enum format_record_type type
     flush_chunk(writer);
 }
 
-static void put_body(struct trace_writer *writer, enum format_record_type type,
+void writer_put_body(struct trace_writer *writer, enum format_record_type type,
                      const struct body *body) {
-  put_record(writer, type, body->bytes, body->length);
+  writer_put_record(writer, type, body->bytes, body->length);
 }
 
-/* Whether to go on with a record; one that is not valid is counted. */
-static bool accept(struct trace_writer *writer, bool is_valid) {
+bool writer_accept(struct trace_writer *writer, bool is_valid) {
   if (writer->error)
     return false;
   writer->invalid_count += !is_valid;
   return is_valid;
-}
-
-static bool is_time(uint64_t ns) {
-  return ns <= FORMAT_TIME_NS_MAX;
 }
 
 /* string = text[bytes], no NUL, at most FORMAT_STRING_BYTES_MAX */
@@ -331,15 +278,15 @@ uint32_t trace_put_string(struct trace_writer *writer, const char *text, size_t 
     return 0;
   uint32_t id = strtab_add(writer->strings, text, bytes);
   if (!id)
-    out_of_memory(writer);
+    writer_out_of_memory(writer);
   if (id && id == writer->string_count) {
     writer->string_count++;
-    put_record(writer, RECORD_STRING, text, bytes);
+    writer_put_record(writer, RECORD_STRING, text, bytes);
   }
   return writer->error ? 0 : id;
 }
 
-static uint32_t put_text(struct trace_writer *writer, const char *text) {
+uint32_t writer_put_text(struct trace_writer *writer, const char *text) {
   return text ? trace_put_string(writer, text, SIZE_MAX) : 0;
 }
 
@@ -347,9 +294,7 @@ static bool is_string(const struct trace_writer *writer, uint32_t id) {
   return id < writer->string_count;
 }
 
-/* The hash maps a content's hash to its id; different contents of one hash sit at the next free
- * keys. Returns the id of an equal entry, or 0 with `key` at a free one. */
-static uint32_t find_entry(const struct hash *hash, uint64_t *key, const struct buf *entries,
+uint32_t writer_find_entry(const struct hash *hash, uint64_t *key, const struct buf *entries,
                            const void *wanted, size_t bytes) {
   for (uint32_t *id; (id = hash_get(hash, *key)); (*key)++)
     if (!memcmp(entries->data + (size_t)(*id - 1) * bytes, wanted, bytes))
@@ -357,11 +302,11 @@ static uint32_t find_entry(const struct hash *hash, uint64_t *key, const struct 
   return 0;
 }
 
-static uint32_t add_entry(struct trace_writer *writer, struct hash *hash, uint64_t key,
+uint32_t writer_add_entry(struct trace_writer *writer, struct hash *hash, uint64_t key,
                           struct buf *entries, uint32_t *count, const void *entry, size_t bytes) {
   buf_put(entries, entry, bytes);
   if (entries->failed || *count == UINT32_MAX - 1 || hash_put(hash, key, *count + 1)) {
-    out_of_memory(writer);
+    writer_out_of_memory(writer);
     return 0;
   }
   return ++*count;
@@ -372,7 +317,7 @@ uint32_t trace_put_module(struct trace_writer *writer, const struct trace_module
   uint32_t id_bytes = module->build_id ? module->build_id_bytes : 0;
   struct module_entry entry;
   memset(&entry, 0, sizeof(entry));
-  entry.path = put_text(writer, module->path);
+  entry.path = writer_put_text(writer, module->path);
   entry.build_id_bytes =
       id_bytes < FORMAT_BUILD_ID_BYTES_MAX ? id_bytes : FORMAT_BUILD_ID_BYTES_MAX;
   if (entry.build_id_bytes)
@@ -380,11 +325,12 @@ uint32_t trace_put_module(struct trace_writer *writer, const struct trace_module
   if (writer->error)
     return 0;
   uint64_t key = hash_bytes(&entry, sizeof(entry));
-  uint32_t id = find_entry(&writer->modules, &key, &writer->module_entries, &entry, sizeof(entry));
+  uint32_t id =
+      writer_find_entry(&writer->modules, &key, &writer->module_entries, &entry, sizeof(entry));
   if (id)
     return id;
-  id = add_entry(writer, &writer->modules, key, &writer->module_entries, &writer->module_count,
-                 &entry, sizeof(entry));
+  id = writer_add_entry(writer, &writer->modules, key, &writer->module_entries,
+                        &writer->module_count, &entry, sizeof(entry));
   if (!id)
     return 0;
   struct body body = {0};
@@ -392,7 +338,7 @@ uint32_t trace_put_module(struct trace_writer *writer, const struct trace_module
   body_varint(&body, entry.build_id_bytes);
   memcpy(body.bytes + body.length, entry.build_id, entry.build_id_bytes);
   body.length += entry.build_id_bytes;
-  put_body(writer, RECORD_MODULE, &body);
+  writer_put_body(writer, RECORD_MODULE, &body);
   return writer->error ? 0 : id;
 }
 
@@ -404,8 +350,8 @@ static bool is_frame_valid(const struct trace_writer *writer, const struct trace
 
 static uint32_t add_frame(struct trace_writer *writer, uint64_t key,
                           const struct trace_frame *frame) {
-  uint32_t id = add_entry(writer, &writer->frames, key, &writer->frame_entries,
-                          &writer->frame_count, frame, sizeof(*frame));
+  uint32_t id = writer_add_entry(writer, &writer->frames, key, &writer->frame_entries,
+                                 &writer->frame_count, frame, sizeof(*frame));
   if (!id)
     return 0;
   struct body body = {0};
@@ -417,13 +363,13 @@ static uint32_t add_frame(struct trace_writer *writer, uint64_t key,
   body_varint(&body, frame->file);
   body_varint(&body, frame->line);
   body_varint(&body, frame->first_line);
-  put_body(writer, RECORD_FRAME, &body);
+  writer_put_body(writer, RECORD_FRAME, &body);
   return writer->error ? 0 : id;
 }
 
 /* frame = kind | flags | module | address | function | file | line | first_line */
 uint32_t trace_put_frame(struct trace_writer *writer, const struct trace_frame *frame) {
-  if (!accept(writer, is_frame_valid(writer, frame)))
+  if (!writer_accept(writer, is_frame_valid(writer, frame)))
     return 0;
   struct trace_frame entry;
   memset(&entry, 0, sizeof(entry)); /* padding is compared, too */
@@ -436,14 +382,15 @@ uint32_t trace_put_frame(struct trace_writer *writer, const struct trace_frame *
   entry.line = frame->line;
   entry.first_line = frame->first_line;
   uint64_t key = hash_bytes(&entry, sizeof(entry));
-  uint32_t id = find_entry(&writer->frames, &key, &writer->frame_entries, &entry, sizeof(entry));
+  uint32_t id =
+      writer_find_entry(&writer->frames, &key, &writer->frame_entries, &entry, sizeof(entry));
   return id ? id : add_frame(writer, key, &entry);
 }
 
 /* node = id - parent | frame                      (the parent is mostly the node before: 1) */
 uint32_t trace_put_node(struct trace_writer *writer, struct trace_node node) {
-  if (!accept(writer,
-              node.parent <= writer->node_count && node.frame && node.frame <= writer->frame_count))
+  if (!writer_accept(writer, node.parent <= writer->node_count && node.frame &&
+                                 node.frame <= writer->frame_count))
     return 0;
   uint64_t key = (uint64_t)node.parent << 32 | node.frame;
   const uint32_t *known = hash_get(&writer->nodes, key);
@@ -451,23 +398,23 @@ uint32_t trace_put_node(struct trace_writer *writer, struct trace_node node) {
     return *known;
   if (writer->node_count == UINT32_MAX - 1 ||
       hash_put(&writer->nodes, key, writer->node_count + 1)) {
-    out_of_memory(writer);
+    writer_out_of_memory(writer);
     return 0;
   }
   uint32_t id = ++writer->node_count;
   struct body body = {0};
   body_varint(&body, id - node.parent);
   body_varint(&body, node.frame);
-  put_body(writer, RECORD_NODE, &body);
+  writer_put_body(writer, RECORD_NODE, &body);
   return writer->error ? 0 : id;
 }
 
 /* process = pid | parent_pid | start_ns | end_ns | name | executable | runtime */
 void trace_put_process(struct trace_writer *writer, const struct trace_process *process) {
-  uint32_t name = put_text(writer, process->name);
-  uint32_t executable = put_text(writer, process->executable);
-  uint32_t runtime = put_text(writer, process->runtime);
-  if (!accept(writer, is_time(process->start_ns) && is_time(process->end_ns)))
+  uint32_t name = writer_put_text(writer, process->name);
+  uint32_t executable = writer_put_text(writer, process->executable);
+  uint32_t runtime = writer_put_text(writer, process->runtime);
+  if (!writer_accept(writer, writer_is_time(process->start_ns) && writer_is_time(process->end_ns)))
     return;
   struct body body = {0};
   body_varint(&body, process->pid);
@@ -477,15 +424,16 @@ void trace_put_process(struct trace_writer *writer, const struct trace_process *
   body_varint(&body, name);
   body_varint(&body, executable);
   body_varint(&body, runtime);
-  put_body(writer, RECORD_PROCESS, &body);
+  writer_put_body(writer, RECORD_PROCESS, &body);
 }
 
 /* thread = thread | pid | tid | start_ns | end_ns | name */
 void trace_put_thread(struct trace_writer *writer, const struct trace_thread *thread) {
-  uint32_t name = put_text(writer, thread->name);
+  uint32_t name = writer_put_text(writer, thread->name);
   /* Ids are dense: a known one, or the next. */
-  if (!accept(writer, thread->thread && thread->thread - 1 <= writer->thread_count &&
-                          is_time(thread->start_ns) && is_time(thread->end_ns)))
+  if (!writer_accept(writer, thread->thread && thread->thread - 1 <= writer->thread_count &&
+                                 writer_is_time(thread->start_ns) &&
+                                 writer_is_time(thread->end_ns)))
     return;
   if (thread->thread > writer->thread_count)
     writer->thread_count = thread->thread;
@@ -496,14 +444,15 @@ void trace_put_thread(struct trace_writer *writer, const struct trace_thread *th
   body_varint(&body, thread->start_ns);
   body_varint(&body, thread->end_ns);
   body_varint(&body, name);
-  put_body(writer, RECORD_THREAD, &body);
+  writer_put_body(writer, RECORD_THREAD, &body);
 }
 
 /* symbol = frame | depth | function | file | line | first_line */
 void trace_put_symbol(struct trace_writer *writer, const struct trace_symbol *symbol) {
-  if (!accept(writer, symbol->frame && symbol->frame <= writer->frame_count &&
-                          symbol->depth < FORMAT_INLINE_DEPTH_MAX &&
-                          is_string(writer, symbol->function) && is_string(writer, symbol->file)))
+  if (!writer_accept(writer, symbol->frame && symbol->frame <= writer->frame_count &&
+                                 symbol->depth < FORMAT_INLINE_DEPTH_MAX &&
+                                 is_string(writer, symbol->function) &&
+                                 is_string(writer, symbol->file)))
     return;
   struct body body = {0};
   body_varint(&body, symbol->frame);
@@ -512,11 +461,7 @@ void trace_put_symbol(struct trace_writer *writer, const struct trace_symbol *sy
   body_varint(&body, symbol->file);
   body_varint(&body, symbol->line);
   body_varint(&body, symbol->first_line);
-  put_body(writer, RECORD_SYMBOL, &body);
-}
-
-static bool is_thread(const struct trace_writer *writer, uint32_t id) {
-  return id && id <= writer->thread_count;
+  writer_put_body(writer, RECORD_SYMBOL, &body);
 }
 
 /* Times of events are differences to that of the event before in the same chunk. */
@@ -527,29 +472,30 @@ static void body_time(struct body *body, struct trace_writer *writer, uint64_t n
 
 /* sample = zigzag(time_ns - last) | thread | node */
 void trace_put_sample(struct trace_writer *writer, const struct trace_sample *sample) {
-  if (!accept(writer, is_thread(writer, sample->thread) && sample->node <= writer->node_count &&
-                          is_time(sample->time_ns)))
+  if (!writer_accept(writer, writer_is_thread(writer, sample->thread) &&
+                                 sample->node <= writer->node_count &&
+                                 writer_is_time(sample->time_ns)))
     return;
   struct body body;
   body.length = 0;
   body_time(&body, writer, sample->time_ns);
   body_varint(&body, sample->thread);
   body_varint(&body, sample->node);
-  put_body(writer, RECORD_SAMPLE, &body);
+  writer_put_body(writer, RECORD_SAMPLE, &body);
 }
 
 static bool is_wait_valid(const struct trace_writer *writer, const struct trace_wait *wait) {
-  return is_thread(writer, wait->thread) && wait->node <= writer->node_count && wait->count &&
-         is_time(wait->start_ns) && is_time(wait->span_ns) && is_time(wait->blocked_ns) &&
-         is_time(wait->run_queue_ns) && is_time(wait->max_ns) &&
-         (unsigned)wait->reason < WAIT_REASONS;
+  return writer_is_thread(writer, wait->thread) && wait->node <= writer->node_count &&
+         wait->count && writer_is_time(wait->start_ns) && writer_is_time(wait->span_ns) &&
+         writer_is_time(wait->blocked_ns) && writer_is_time(wait->run_queue_ns) &&
+         writer_is_time(wait->max_ns) && (unsigned)wait->reason < WAIT_REASONS;
 }
 
 /* wait = zigzag(start_ns - last) | thread | node | reason | count | blocked_ns | run_queue_ns
  *      | zigzag(span_ns - blocked_ns - run_queue_ns) | zigzag(max_ns - span_ns)
  *      | waker | waker_tid                        (the differences of a single interval are 0) */
 void trace_put_wait(struct trace_writer *writer, const struct trace_wait *wait) {
-  if (!accept(writer, is_wait_valid(writer, wait)))
+  if (!writer_accept(writer, is_wait_valid(writer, wait)))
     return;
   struct body body;
   body.length = 0;
@@ -562,17 +508,18 @@ void trace_put_wait(struct trace_writer *writer, const struct trace_wait *wait) 
   body_varint(&body, wait->run_queue_ns);
   body_varint(&body, format_zigzag(wait->span_ns - wait->blocked_ns - wait->run_queue_ns));
   body_varint(&body, format_zigzag(wait->max_ns - wait->span_ns));
-  body_varint(&body, is_thread(writer, wait->waker) ? wait->waker : 0);
+  body_varint(&body, writer_is_thread(writer, wait->waker) ? wait->waker : 0);
   body_varint(&body, wait->waker_tid);
-  put_body(writer, RECORD_WAIT, &body);
+  writer_put_body(writer, RECORD_WAIT, &body);
 }
 
 /* account = thread | time_ns | wall_ns | on_cpu_ns | blocked_ns | run_queue_ns
  *         | voluntary_switches | involuntary_switches */
 void trace_put_account(struct trace_writer *writer, const struct trace_account *account) {
-  if (!accept(writer, is_thread(writer, account->thread) && is_time(account->time_ns) &&
-                          is_time(account->wall_ns) && is_time(account->on_cpu_ns) &&
-                          is_time(account->blocked_ns) && is_time(account->run_queue_ns)))
+  if (!writer_accept(
+          writer, writer_is_thread(writer, account->thread) && writer_is_time(account->time_ns) &&
+                      writer_is_time(account->wall_ns) && writer_is_time(account->on_cpu_ns) &&
+                      writer_is_time(account->blocked_ns) && writer_is_time(account->run_queue_ns)))
     return;
   struct body body = {0};
   body_varint(&body, account->thread);
@@ -583,32 +530,32 @@ void trace_put_account(struct trace_writer *writer, const struct trace_account *
   body_varint(&body, account->run_queue_ns);
   body_varint(&body, account->voluntary_switches);
   body_varint(&body, account->involuntary_switches);
-  put_body(writer, RECORD_ACCOUNT, &body);
+  writer_put_body(writer, RECORD_ACCOUNT, &body);
 }
 
 /* heap_site = pid | node | kind */
 uint32_t trace_put_heap_site(struct trace_writer *writer, const struct trace_heap_site *site) {
-  if (!accept(writer, site->node <= writer->node_count && (unsigned)site->kind < HEAP_KINDS))
+  if (!writer_accept(writer, site->node <= writer->node_count && (unsigned)site->kind < HEAP_KINDS))
     return 0;
   uint64_t key = hash_mix(hash_mix(site->pid, site->node), site->kind);
   uint32_t id =
-      find_entry(&writer->heap_sites, &key, &writer->heap_site_entries, site, sizeof(*site));
+      writer_find_entry(&writer->heap_sites, &key, &writer->heap_site_entries, site, sizeof(*site));
   if (id)
     return id;
   struct trace_heap nothing = {0};
   buf_put(&writer->heap_entries, &nothing, sizeof(nothing));
   if (writer->heap_entries.failed)
-    out_of_memory(writer);
+    writer_out_of_memory(writer);
   else
-    id = add_entry(writer, &writer->heap_sites, key, &writer->heap_site_entries,
-                   &writer->heap_site_count, site, sizeof(*site));
+    id = writer_add_entry(writer, &writer->heap_sites, key, &writer->heap_site_entries,
+                          &writer->heap_site_count, site, sizeof(*site));
   if (!id)
     return 0;
   struct body body = {0};
   body_varint(&body, site->pid);
   body_varint(&body, site->node);
   body_varint(&body, site->kind);
-  put_body(writer, RECORD_HEAP_SITE, &body);
+  writer_put_body(writer, RECORD_HEAP_SITE, &body);
   return writer->error ? 0 : id;
 }
 
@@ -621,7 +568,7 @@ static bool has_not_fallen(const struct trace_heap *last, const struct trace_hea
 }
 
 static bool is_heap_in_range(const struct trace_heap *heap) {
-  return is_time(heap->time_ns) && heap->allocations <= FORMAT_HEAP_COUNT_MAX &&
+  return writer_is_time(heap->time_ns) && heap->allocations <= FORMAT_HEAP_COUNT_MAX &&
          heap->allocated_bytes <= FORMAT_HEAP_COUNT_MAX &&
          heap->peak_bytes <= FORMAT_HEAP_COUNT_MAX;
 }
@@ -636,13 +583,13 @@ static uint64_t smaller(uint64_t a, uint64_t b) {
  * that frees what it takes has two zeros. Counters are read while they move: a free seen before its
  * allocation is left for the next record. */
 void trace_put_heap(struct trace_writer *writer, const struct trace_heap *heap) {
-  if (!accept(writer, heap->site && heap->site <= writer->heap_site_count))
+  if (!writer_accept(writer, heap->site && heap->site <= writer->heap_site_count))
     return;
   struct trace_heap *last = (struct trace_heap *)writer->heap_entries.data + heap->site - 1;
   struct trace_heap now = *heap;
   now.frees = smaller(now.frees, now.allocations);
   now.freed_bytes = smaller(now.freed_bytes, now.allocated_bytes);
-  if (!accept(writer, is_heap_in_range(&now) && has_not_fallen(last, &now)))
+  if (!writer_accept(writer, is_heap_in_range(&now) && has_not_fallen(last, &now)))
     return;
   uint64_t live = now.allocations - now.frees;
   uint64_t live_bytes = now.allocated_bytes - now.freed_bytes;
@@ -657,13 +604,14 @@ void trace_put_heap(struct trace_writer *writer, const struct trace_heap *heap) 
   body_varint(&body, now.peak_bytes - last->peak_bytes);
   writer->last_heap_site = now.site;
   *last = now;
-  put_body(writer, RECORD_HEAP, &body);
+  writer_put_body(writer, RECORD_HEAP, &body);
 }
 
 /* memory = zigzag(time_ns - last) | pid | present | zigzag(value - last of the metric)...
  * for each bit of `present`, the lowest first. */
 void trace_put_memory(struct trace_writer *writer, const struct trace_memory *memory) {
-  if (!accept(writer, is_time(memory->time_ns) && !(memory->present >> MEMORY_METRICS)))
+  if (!writer_accept(writer,
+                     writer_is_time(memory->time_ns) && !(memory->present >> MEMORY_METRICS)))
     return;
   struct body body;
   body.length = 0;
@@ -676,27 +624,47 @@ void trace_put_memory(struct trace_writer *writer, const struct trace_memory *me
     body_varint(&body, format_zigzag(memory->values[metric] - writer->last_memory[metric]));
     writer->last_memory[metric] = memory->values[metric];
   }
-  put_body(writer, RECORD_MEMORY, &body);
+  writer_put_body(writer, RECORD_MEMORY, &body);
 }
 
-static bool is_call_valid(const struct trace_call *call) {
+bool writer_are_buckets_valid(const uint64_t buckets[TRACE_BUCKETS]) {
   uint64_t sum = 0;
   for (uint32_t i = 0; i < TRACE_BUCKETS; i++)
-    if (__builtin_add_overflow(sum, call->buckets[i], &sum))
+    if (__builtin_add_overflow(sum, buckets[i], &sum))
       return false;
-  return is_time(call->max_ns) && call->name && *call->name;
+  return true;
 }
 
-/* call = pid | name | count | errors | bytes | total_ns | max_ns | buckets
- *      | (bucket - the one before - 1, count)[buckets]          (those that are not empty) */
-void trace_put_call(struct trace_writer *writer, const struct trace_call *call) {
-  uint32_t name = put_text(writer, call->name);
-  if (!accept(writer, is_call_valid(call)))
-    return;
-  struct buf *body = &writer->scratch;
+/* buckets = used | (bucket - the one before - 1, count)[used]          (those that are not empty)
+ */
+void writer_put_buckets(struct buf *body, const uint64_t buckets[TRACE_BUCKETS]) {
   uint32_t used = 0;
   for (uint32_t i = 0; i < TRACE_BUCKETS; i++)
-    used += call->buckets[i] != 0;
+    used += buckets[i] != 0;
+  buf_put_varint(body, used);
+  for (uint32_t i = 0, next = 0; i < TRACE_BUCKETS; i++) {
+    if (!buckets[i])
+      continue;
+    buf_put_varint(body, i - next);
+    buf_put_varint(body, buckets[i]);
+    next = i + 1;
+  }
+}
+
+void writer_put_scratch(struct trace_writer *writer, enum format_record_type type) {
+  if (writer->scratch.failed)
+    writer_out_of_memory(writer);
+  else
+    writer_put_record(writer, type, writer->scratch.data, writer->scratch.length);
+}
+
+/* call = pid | name | count | errors | bytes | total_ns | max_ns | buckets */
+void trace_put_call(struct trace_writer *writer, const struct trace_call *call) {
+  uint32_t name = writer_put_text(writer, call->name);
+  if (!writer_accept(writer, writer_is_time(call->max_ns) && call->name && *call->name &&
+                                 writer_are_buckets_valid(call->buckets)))
+    return;
+  struct buf *body = &writer->scratch;
   buf_clear(body);
   buf_put_varint(body, call->pid);
   buf_put_varint(body, name);
@@ -705,25 +673,16 @@ void trace_put_call(struct trace_writer *writer, const struct trace_call *call) 
   buf_put_varint(body, call->bytes);
   buf_put_varint(body, call->total_ns);
   buf_put_varint(body, call->max_ns);
-  buf_put_varint(body, used);
-  for (uint32_t i = 0, next = 0; i < TRACE_BUCKETS; i++) {
-    if (!call->buckets[i])
-      continue;
-    buf_put_varint(body, i - next);
-    buf_put_varint(body, call->buckets[i]);
-    next = i + 1;
-  }
-  if (body->failed)
-    out_of_memory(writer);
-  else
-    put_record(writer, RECORD_CALL, body->data, body->length);
+  writer_put_buckets(body, call->buckets);
+  writer_put_scratch(writer, RECORD_CALL);
 }
 
 /* slow_call = zigzag(time_ns - last) | thread | node | name | duration_ns | zigzag(result) */
 void trace_put_slow_call(struct trace_writer *writer, const struct trace_slow_call *call) {
-  uint32_t name = put_text(writer, call->name);
-  if (!accept(writer, is_thread(writer, call->thread) && call->node <= writer->node_count &&
-                          is_time(call->time_ns) && is_time(call->duration_ns)))
+  uint32_t name = writer_put_text(writer, call->name);
+  if (!writer_accept(writer,
+                     writer_is_thread(writer, call->thread) && call->node <= writer->node_count &&
+                         writer_is_time(call->time_ns) && writer_is_time(call->duration_ns)))
     return;
   struct body body;
   body.length = 0;
@@ -733,23 +692,23 @@ void trace_put_slow_call(struct trace_writer *writer, const struct trace_slow_ca
   body_varint(&body, name);
   body_varint(&body, call->duration_ns);
   body_varint(&body, format_zigzag((uint64_t)call->result));
-  put_body(writer, RECORD_SLOW_CALL, &body);
+  writer_put_body(writer, RECORD_SLOW_CALL, &body);
 }
 
 /* counter = name | value */
 void trace_put_counter(struct trace_writer *writer, const char *name, uint64_t value) {
   struct body body = {0};
-  body_varint(&body, put_text(writer, name));
+  body_varint(&body, writer_put_text(writer, name));
   body_varint(&body, value);
   if (!writer->error)
-    put_body(writer, RECORD_COUNTER, &body);
+    writer_put_body(writer, RECORD_COUNTER, &body);
 }
 
 /* meta = name | value */
 void trace_put_meta(struct trace_writer *writer, const char *name, const char *value) {
   struct body body = {0};
-  body_varint(&body, put_text(writer, name));
-  body_varint(&body, put_text(writer, value));
+  body_varint(&body, writer_put_text(writer, name));
+  body_varint(&body, writer_put_text(writer, value));
   if (!writer->error)
-    put_body(writer, RECORD_META, &body);
+    writer_put_body(writer, RECORD_META, &body);
 }
