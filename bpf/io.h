@@ -10,7 +10,8 @@
 struct io_call {
   struct task_struct *task;
   __u32 tgid;
-  __u32 kind; /* enum io_kind */
+  __u32 kind;     /* enum io_kind */
+  __u64 argument; /* the first */
   __s64 result;
   __u64 start_ns;
   __u64 ns;
@@ -34,9 +35,10 @@ static __always_inline struct file *file_of(struct task_struct *task, __u64 fd) 
 }
 
 /* Accounts for a call. Returns the id of the object that it was made on; 0: not known. */
-static __noinline __u64 count_io(struct io_call *call, const struct pt_regs *regs) {
-  bool makes_descriptor = call->kind == IO_OPEN || call->kind == IO_ACCEPT;
-  __u64 fd = makes_descriptor ? (__u64)call->result : syscall_argument_1(regs);
+static __noinline __u64 count_io(struct io_call *call) {
+  __u64 fd = call->argument;
+  if (call->kind == IO_OPEN || call->kind == IO_ACCEPT)
+    fd = call->result;
   struct file *file = file_of(call->task, fd);
   if (!file)
     return 0;

@@ -63,12 +63,13 @@ int BPF_PROG(on_syscall_exit, struct pt_regs *regs, long result) {
   struct io_call call = {.task = task,
                          .tgid = key.tgid,
                          .kind = io,
+                         .argument = syscall_argument_1(regs),
                          .result = result,
                          .start_ns = start_ns,
                          .ns = ns,
                          .stack = stack,
                          .weight = weight};
-  __u64 object = io ? count_io(&call, regs) : 0;
+  __u64 object = io ? count_io(&call) : 0;
   if (is_slow)
     ship_slow(&key, task->pid, start_ns, ns, result, stack, object);
   return 0;

@@ -40,14 +40,26 @@ struct programs {
 /* The program that did not load last, from libbpf's messages: its errors do not say. */
 static char refused_program[64];
 
+#define LOG_LINES_MAX 40 /* of a message: the verifier's cause stands at the end */
+
+/* Where the last lines of a text begin. */
+static const char *last_lines(const char *text, int count) {
+  const char *at = text + strlen(text);
+  while (at > text && (at[-1] != '\n' || count-- > 0))
+    at--;
+  return at;
+}
+
 static int forward_to_log(enum libbpf_print_level level, const char *format, va_list args) {
-  char text[2048];
-  if (level == LIBBPF_DEBUG)
+  char *text;
+  if (level == LIBBPF_DEBUG || vasprintf(&text, format, args) < 0)
     return 0;
-  vsnprintf(text, sizeof(text), format, args);
-  text[strcspn(text, "\n")] = '\0';
   sscanf(text, "libbpf: prog '%63[^']': failed to load", refused_program);
-  log_debug("%s", text);
+  char *rest = (char *)last_lines(text, LOG_LINES_MAX);
+  for (char *line; (line = strsep(&rest, "\n"));)
+    if (*line)
+      log_debug("%s", line);
+  free(text);
   return 0;
 }
 
