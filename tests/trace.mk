@@ -4,7 +4,7 @@
 
 # Needs the product's writer, unlike the other workloads.
 $(B)/workloads/make_trace: tests/workloads/make_trace.c tests/unit/synthetic.h \
-  tests/unit/synthetic_heap.h $(B)/libragprof_core.a
+  tests/unit/synthetic_heap.h tests/unit/synthetic_operations.h $(B)/libragprof_core.a
 	@mkdir -p $(@D)
 	$(CC) $(CPPFLAGS) -Itests/unit $(CFLAGS) $(WARNINGS) $(HARDENING) $(LDFLAGS) -o $@ $< \
 	  $(B)/libragprof_core.a $(LIBS)

@@ -1,32 +1,31 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Writes a synthetic trace with known content (see tests/unit/synthetic.h and synthetic_heap.h):
- *   make_trace OUT [--samples N] [--waits N] [--threads T] [--depth D] [--seed S] [--heap STEPS] */
+/* Writes a synthetic trace with known content (see tests/unit/synthetic*.h):
+ *   make_trace OUT [--samples N] [--waits N] [--threads T] [--depth D] [--seed S] [--heap STEPS]
+ *                  [--operations STEPS] */
 #include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "base/error.h"
 #include "synthetic_heap.h"
+#include "synthetic_operations.h"
 
 static int usage(void) {
   fprintf(stderr, "usage: make_trace OUT [--samples N] [--waits N] [--threads T] [--depth D] "
-                  "[--seed S] [--heap STEPS]\n");
+                  "[--seed S] [--heap STEPS] [--operations STEPS]\n");
   return 2;
 }
 
 int main(int argc, char **argv) {
   static const struct option options[] = {
-      {"samples", required_argument, NULL, 'n'},
-      {"waits", required_argument, NULL, 'w'},
-      {"threads", required_argument, NULL, 't'},
-      {"depth", required_argument, NULL, 'd'},
-      {"seed", required_argument, NULL, 's'},
-      {"heap", required_argument, NULL, 'h'},
-      {0},
+      {"samples", required_argument, NULL, 'n'},    {"waits", required_argument, NULL, 'w'},
+      {"threads", required_argument, NULL, 't'},    {"depth", required_argument, NULL, 'd'},
+      {"seed", required_argument, NULL, 's'},       {"heap", required_argument, NULL, 'h'},
+      {"operations", required_argument, NULL, 'o'}, {0},
   };
   struct synthetic_options synthetic = {
       .sample_count = 10000, .wait_count = UINT64_MAX, .thread_count = 4, .seed = 1};
-  uint64_t heap_steps = 0;
+  uint64_t heap_steps = 0, operation_steps = 0;
   for (int option; (option = getopt_long(argc, argv, "", options, NULL)) != -1;) {
     unsigned long long value = option == '?' ? 0 : strtoull(optarg, NULL, 10);
     switch (option) {
@@ -48,6 +47,9 @@ int main(int argc, char **argv) {
     case 'h':
       heap_steps = value;
       break;
+    case 'o':
+      operation_steps = value;
+      break;
     default:
       return usage();
     }
@@ -62,6 +64,8 @@ int main(int argc, char **argv) {
     synthetic_put(writer, &synthetic);
     if (heap_steps)
       synthetic_heap_put(writer, heap_steps);
+    if (operation_steps)
+      synthetic_operations_put(writer, synthetic.thread_count, operation_steps);
     error = trace_writer_close(writer);
   }
   if (error)
