@@ -17,6 +17,13 @@ static void add_split(struct time_split *to, const struct time_split *from) {
   to->sample_count += from->sample_count;
 }
 
+uint64_t thread_wall_ns(const struct profile *profile, const struct profile_thread *thread) {
+  if (thread->has_account)
+    return thread->account.wall_ns;
+  uint64_t end_ns = thread->end_ns ? thread->end_ns : profile->duration_ns;
+  return end_ns > thread->start_ns ? end_ns - thread->start_ns : 0;
+}
+
 static void take_account(struct thread_row *row, const struct profile *profile,
                          const struct profile_thread *thread) {
   row->time.sample_count = thread->sample_count;
@@ -28,8 +35,7 @@ static void take_account(struct thread_row *row, const struct profile *profile,
     row->time.run_queue_ns = thread->account.run_queue_ns;
     return;
   }
-  uint64_t end_ns = thread->end_ns ? thread->end_ns : profile->duration_ns;
-  row->time.wall_ns = end_ns > thread->start_ns ? end_ns - thread->start_ns : 0;
+  row->time.wall_ns = thread_wall_ns(profile, thread);
   row->time.on_cpu_ns = thread->sample_count * thread->sample_weight_ns;
 }
 

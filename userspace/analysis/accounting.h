@@ -52,6 +52,9 @@ struct accounting {
   uint64_t complete_wait_count;
 };
 
+/* How long a thread lived in the capture. */
+uint64_t thread_wall_ns(const struct profile *profile, const struct profile_thread *thread);
+
 /* 0 or -ENOMEM; fini either way. */
 int accounting_build(struct accounting *accounting, const struct profile *profile);
 void accounting_fini(struct accounting *accounting);

@@ -20,6 +20,10 @@ static uint64_t bucket_floor_ns(uint32_t bucket) {
   return (uint64_t)(STEPS + (bucket - 1) % STEPS) << (power - 3);
 }
 
+uint64_t calls_bucket_middle_ns(uint32_t bucket) {
+  return (bucket_floor_ns(bucket) + bucket_floor_ns(bucket + 1)) / 2;
+}
+
 uint64_t calls_percentile_ns(const uint64_t buckets[TRACE_BUCKETS], double share, uint64_t max_ns) {
   double count = 0, passed = 0;
   for (uint32_t i = 0; i < TRACE_BUCKETS; i++)
@@ -28,7 +32,7 @@ uint64_t calls_percentile_ns(const uint64_t buckets[TRACE_BUCKETS], double share
     passed += (double)buckets[i];
     if (!buckets[i] || passed < ceil(share * count))
       continue;
-    uint64_t middle_ns = (bucket_floor_ns(i) + bucket_floor_ns(i + 1)) / 2;
+    uint64_t middle_ns = calls_bucket_middle_ns(i);
     return i + 1 == TRACE_BUCKETS || middle_ns > max_ns ? max_ns : middle_ns;
   }
   return 0;

@@ -45,5 +45,7 @@ void calls_fini(struct calls *calls);
 
 /* The duration below which `share` (0 to 1) of the durations lie, at most max_ns; 0 of nothing. */
 uint64_t calls_percentile_ns(const uint64_t buckets[TRACE_BUCKETS], double share, uint64_t max_ns);
+/* The middle of a bucket's durations. */
+uint64_t calls_bucket_middle_ns(uint32_t bucket);
 
 #endif

@@ -77,3 +77,15 @@ bool origin_is_kernel_passage(const struct profile_function *function) {
                                          NULL};
   return function->kind == FRAME_KERNEL && any_prefix(function->name, passages);
 }
+
+/* x86: arch/x86/include/asm/idtentry.h; arm64: arch/arm64/kernel/entry-common.c. */
+bool origin_is_fault_handler(const struct profile_function *function) {
+  static const char *const handlers[] = {"asm_exc_page_fault",
+                                         "exc_page_fault",
+                                         "do_user_addr_fault",
+                                         "handle_mm_fault",
+                                         "do_mem_abort",
+                                         "do_page_fault",
+                                         NULL};
+  return function->kind == FRAME_KERNEL && any_prefix(function->name, handlers);
+}

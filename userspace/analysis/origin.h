@@ -21,4 +21,7 @@ enum origin origin_of(const struct profile_function *function);
 /* Kernel functions that stand on every stack of their kind: system call entry and the scheduler. */
 bool origin_is_kernel_passage(const struct profile_function *function);
 
+/* Kernel functions through which every page fault passes. */
+bool origin_is_fault_handler(const struct profile_function *function);
+
 #endif

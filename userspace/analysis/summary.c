@@ -24,6 +24,8 @@ int summary_build(struct summary **out, const struct profile *profile) {
     rc = memory_build(&summary->memory, profile);
   if (!rc)
     rc = calls_build(&summary->calls, profile, &summary->hotspots.stacks);
+  if (!rc)
+    rc = system_build(&summary->system, profile, &summary->hotspots.stacks, &summary->accounting);
   if (rc) {
     summary_free(summary);
     return rc;
@@ -42,6 +44,7 @@ void summary_free(struct summary *summary) {
   leak_report_free(summary->leaks);
   memory_fini(&summary->memory);
   calls_fini(&summary->calls);
+  system_fini(&summary->system);
   free(summary);
 }
 

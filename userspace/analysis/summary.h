@@ -9,6 +9,7 @@
 #include "analysis/hotspots.h"
 #include "analysis/leak.h"
 #include "analysis/memory.h"
+#include "analysis/system.h"
 #include "analysis/waits.h"
 #include "model/profile.h"
 
@@ -21,6 +22,7 @@ struct summary {
   struct leak_report *leaks;
   struct memory memory;
   struct calls calls;
+  struct system_part system;
 };
 
 /* The profile must outlive the summary. 0 or -ENOMEM. */

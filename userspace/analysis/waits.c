@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "analysis/accounting.h"
 #include "base/array.h"
 #include "base/hash.h"
 
@@ -181,13 +182,6 @@ static int add_wait(struct work *work, const struct profile_wait *wait) {
   return rc;
 }
 
-static uint64_t life_ns(const struct profile *profile, const struct profile_thread *thread) {
-  if (thread->has_account)
-    return thread->account.wall_ns;
-  uint64_t end_ns = thread->end_ns ? thread->end_ns : profile->duration_ns;
-  return end_ns > thread->start_ns ? end_ns - thread->start_ns : 0;
-}
-
 static int find_parked(struct work *work) {
   const struct profile *profile = work->profile;
   uint32_t *threads_of = calloc(profile->process_count + (size_t)1, sizeof(*threads_of));
@@ -198,7 +192,7 @@ static int find_parked(struct work *work) {
   for (uint32_t i = 0; i < work->thread_count; i++) {
     const struct thread_sum *sum = &work->threads[i];
     const struct profile_thread *thread = &profile->threads[sum->thread];
-    uint64_t wall_ns = life_ns(profile, thread);
+    uint64_t wall_ns = thread_wall_ns(profile, thread);
     if (threads_of[thread->process] < 2 || sum->ns / PARKED_TIME_PCT < wall_ns / 100 ||
         wall_ns / PARKED_LIFE_PCT < profile->duration_ns / 100)
       continue;

@@ -155,6 +155,7 @@ int report_content_build(struct report_content **out, const struct summary *summ
   if (!content->failed) {
     report_put_verdict(content, summary);
     report_put_tables(content, summary, top_count);
+    report_put_system_tables(content, summary, top_count);
     report_put_memory_tables(content, summary, top_count);
     report_put_facts(content, summary);
   }

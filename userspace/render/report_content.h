@@ -52,8 +52,8 @@ struct report_line {
   bool is_warning;
 };
 
-#define REPORT_LINES_MAX 24
-#define REPORT_TABLES_MAX 16
+#define REPORT_LINES_MAX 48
+#define REPORT_TABLES_MAX 48
 
 struct report_content {
   const char *title;
@@ -90,10 +90,14 @@ const char *report_keep_count(struct report_content *content, uint64_t count); /
 /* Appends a counter "lost.X" as "12 samples"; "_ns" and "bytes" at the end of X give the unit. */
 void report_put_lost(struct buf *buf, const struct profile_counter *counter);
 
-/* The parts: report_verdict.c, report_tables.c, report_memory.c, report_facts.c. */
+/* The parts: report_verdict.c, report_tables.c, report_system.c, report_memory.c, report_facts.c.
+ */
 void report_put_verdict(struct report_content *content, const struct summary *summary);
 void report_put_tables(struct report_content *content, const struct summary *summary,
                        uint32_t top_count);
+void report_put_system_verdict(struct report_content *content, const struct summary *summary);
+void report_put_system_tables(struct report_content *content, const struct summary *summary,
+                              uint32_t top_count);
 void report_put_memory_verdict(struct report_content *content, const struct summary *summary);
 void report_put_memory_tables(struct report_content *content, const struct summary *summary,
                               uint32_t top_count);

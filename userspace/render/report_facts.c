@@ -133,6 +133,21 @@ static void put_loss(struct facts *facts) {
   add(facts, "Lost", &buf);
 }
 
+/* What the kernel could not tell, and why: facts "source.NAME". */
+static void put_absent(struct facts *facts) {
+  static const char prefix[] = "source.";
+  const struct profile *profile = facts->profile;
+  for (uint32_t i = 0; i < profile->fact_count; i++) {
+    struct buf buf = {0};
+    if (strncmp(profile->facts[i].name, prefix, strlen(prefix)) || !*profile->facts[i].value)
+      continue;
+    report_put_clean(&buf, profile->facts[i].name + strlen(prefix));
+    buf_put_text(&buf, ": ");
+    report_put_clean(&buf, profile->facts[i].value);
+    add(facts, "Left out", &buf);
+  }
+}
+
 static void put_bpf_cost(struct facts *facts, struct buf *buf) {
   uint64_t bpf_ns = profile_counter(facts->profile, "cost.bpf_ns");
   uint64_t runs = profile_counter(facts->profile, "cost.bpf_runs");
@@ -185,6 +200,7 @@ void report_put_facts(struct report_content *content, const struct summary *summ
   put_capture(&facts);
   put_allocations(&facts);
   put_completeness(&facts);
+  put_absent(&facts);
   put_loss(&facts);
   put_cost(&facts);
 }

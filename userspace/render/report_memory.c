@@ -475,7 +475,9 @@ void report_put_memory_tables(struct report_content *content, const struct summa
   report.top_count = top_count;
   put_stacks(&report);
   put_processes(&report);
-  put_calls(&report);
-  put_slow_calls(&report);
+  if (!summary->system.syscalls.count) { /* else the kernel's side says it all */
+    put_calls(&report);
+    put_slow_calls(&report);
+  }
   stack_frames_fini(&report.frames);
 }

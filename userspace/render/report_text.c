@@ -322,7 +322,7 @@ static void lay_out(struct layout *layout, const struct page *page,
   used = drop_spare(layout, table, used, page->width + GAP);
   layout->path_is_below = has_path && used + LEAST_PATH > page->width;
   layout->path_indent = layout->path_is_below ? PATH_INDENT : used;
-  if (!has_path)
+  if (!has_path || layout->path_is_below)
     shrink(layout, table, used - GAP, page->width);
 }
 

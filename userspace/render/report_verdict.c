@@ -332,6 +332,7 @@ void report_put_verdict(struct report_content *content, const struct summary *su
   put_hot_line(&verdict);
   put_hot_path(&verdict);
   put_waits(&verdict);
+  report_put_system_verdict(content, summary);
   report_put_memory_verdict(content, summary);
   put_capture(&verdict);
 }
