@@ -15,6 +15,7 @@
 
 #include "base/error.h"
 #include "base/log.h"
+#include "capture/clock.h"
 #include "capture/cpus.h"
 #include "ragprof.skel.h"
 
@@ -30,7 +31,7 @@ struct programs {
   struct bpf_link *links[LINKS_MAX];
   int link_count;
   struct bpf_link *task_link;
-  int stats_fd;
+  struct cost_meter costs;
   const char *event;
   uint64_t stacks_tended;
   struct wait_spread *waits;
@@ -112,7 +113,6 @@ int programs_load(struct programs **out, const struct programs_options *options)
   struct programs *programs = calloc(1, sizeof(*programs));
   if (!programs)
     return error_set(ENOMEM, "out of memory");
-  programs->stats_fd = -1;
   programs->frequency_hz = options->frequency_hz;
   programs->probe = options->probe;
   libbpf_set_print(forward_to_log);
@@ -145,8 +145,6 @@ void programs_free(struct programs *programs) {
   if (programs->mappings)
     munmap(programs->mappings, sizeof(struct unwind_mapping) * MAPPINGS_MAX);
   bpf_link__destroy(programs->task_link);
-  if (programs->stats_fd >= 0)
-    close(programs->stats_fd);
   wait_spread_free(programs->waits);
   ragprof_bpf__destroy(programs->skeleton);
   free(programs);
@@ -291,7 +289,7 @@ uint64_t programs_iterations(const struct programs *programs, uint32_t pid) {
 }
 
 int programs_attach(struct programs *programs) {
-  programs->stats_fd = bpf_enable_stats(BPF_STATS_RUN_TIME); /* without it the cost is unknown */
+  cost_meter_begin(&programs->costs, programs->skeleton->obj, clock_now_ns());
   programs->task_link = bpf_program__attach_iter(programs->skeleton->progs.on_task, NULL);
   if (!programs->task_link)
     return error_errno("cannot attach the task iterator");
@@ -308,6 +306,7 @@ int programs_attach(struct programs *programs) {
 void programs_detach(struct programs *programs) {
   while (programs->link_count)
     bpf_link__destroy(programs->links[--programs->link_count]);
+  cost_meter_end(&programs->costs, clock_now_ns());
 }
 
 const char *programs_event(const struct programs *programs) {
@@ -376,16 +375,10 @@ void programs_tend_stacks(struct programs *programs, uint64_t stacks_shipped) {
       break;
 }
 
+void programs_tend_costs(struct programs *programs, uint64_t time_ns) {
+  cost_meter_tick(&programs->costs, time_ns);
+}
+
 int programs_costs(const struct programs *programs, struct program_cost costs[PROGRAMS_MAX]) {
-  int count = 0;
-  struct bpf_program *program;
-  bpf_object__for_each_program(program, programs->skeleton->obj) {
-    struct bpf_prog_info info = {0};
-    uint32_t bytes = sizeof(info);
-    if (count == PROGRAMS_MAX || bpf_obj_get_info_by_fd(bpf_program__fd(program), &info, &bytes))
-      continue;
-    costs[count++] = (struct program_cost){
-        .name = bpf_program__name(program), .run_ns = info.run_time_ns, .runs = info.run_cnt};
-  }
-  return count;
+  return cost_meter_costs(&programs->costs, costs);
 }

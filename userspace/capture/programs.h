@@ -6,6 +6,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "capture/cost.h"
 #include "capture/operations.h"
 #include "capture/probe.h"
 #include "capture/process.h"
@@ -62,16 +63,9 @@ struct capture_counters programs_counters(const struct programs *programs);
 /* Forgets which stacks were shipped when the table of them is nearly full. */
 void programs_tend_stacks(struct programs *programs, uint64_t stacks_shipped);
 
-/* The kernel's own account of a program's run time. */
-struct program_cost {
-  const char *name;
-  uint64_t run_ns;
-  uint64_t runs;
-};
-
-#define PROGRAMS_MAX 48
-
-/* How many were filled in. */
+/* What the programs cost, on a clock and at the end: see cost.h. */
+void programs_tend_costs(struct programs *programs, uint64_t time_ns);
+/* How many were filled in, after programs_detach. */
 int programs_costs(const struct programs *programs, struct program_cost costs[PROGRAMS_MAX]);
 
 #endif

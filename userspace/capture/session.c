@@ -446,6 +446,8 @@ static void tend_programs(struct session *session, uint64_t time_ns) {
 }
 
 static int on_clock(struct session *session, uint64_t time_ns) {
+  if (session->programs)
+    programs_tend_costs(session->programs, time_ns);
   if (time_ns - session->last_tick_ns < TICK_NS)
     return 0;
   if (session->programs)
