@@ -5,12 +5,12 @@ import { readFileSync } from 'node:fs';
 import vm from 'node:vm';
 import assert from 'node:assert/strict';
 
-const sources = ['data.js', 'tree.js', 'units.js', 'colors.js']
+const sources = ['data.js', 'system.js', 'tree.js', 'units.js', 'colors.js']
   .map(name => readFileSync(new URL(`../../userspace/render/page/${name}`, import.meta.url), 'utf8')).join('\n');
 const context = vm.createContext({ TextDecoder, Map, console });
 vm.runInContext(sources, context);
-const { Profile, MergedTree, Sums, callersOf, calleesOf, matchedValue } =
-  vm.runInContext('({ Profile, MergedTree, Sums, callersOf, calleesOf, matchedValue })', context);
+const { Profile, MergedTree, Sums, callersOf, calleesOf, happeningText, matchedValue } =
+  vm.runInContext('({ Profile, MergedTree, Sums, callersOf, calleesOf, happeningText, matchedValue })', context);
 
 const NATIVE = 1;
 const PYTHON = 3;
@@ -29,9 +29,10 @@ const text = value => [...varint(Buffer.byteLength(value)), ...Buffer.from(value
 const facts = {
   bucket_ns: 1e6, bucket_count: 4, reasons: ['unknown', 'disk'],
   threads: [{ process: 0, tid: 1, weight_ns: 10000 }, { process: 1, tid: 2, weight_ns: 10000 }],
-  processes: [{ pid: 1 }, { pid: 2 }], facts: {}, counters: {}, heap: { leak_unit: 'iteration' },
+  processes: [{ pid: 1, start_ns: 0, end_ns: 4e6 }, { pid: 2, start_ns: 0, end_ns: 2.5e6 }], facts: {}, counters: {}, heap: { leak_unit: 'iteration' },
 };
-const strings = ['', 'main', 'fib', '/srv/fib.py', 'eval', '/usr/bin/python3.11', 'read', '/lib/libc.so.6'];
+const strings = ['', 'main', 'fib', '/srv/fib.py', 'eval', '/usr/bin/python3.11', 'read', '/lib/libc.so.6',
+  'read /data/x', 'minor [heap]', 'waiting for the GIL', 'recvfrom tcp 10.0.0.1:80', '/bin/ls'];
 // name, file, module, first line, kind, whether it allocates for others
 const functions = [[1, 0, 5, 0, NATIVE, 0], [2, 3, 0, 5, PYTHON, 0], [4, 0, 5, 0, NATIVE, 1], [6, 0, 7, 0, NATIVE, 0]];
 // main → fib:7 → eval → fib:7 → eval → fib:9; fib:7 → read.  number - parent, function, line, flags
@@ -50,10 +51,30 @@ const sites = [
   [0, 5, 300, 25, 20, 30, [[0, 3, 300, 3, 300], [2, 1, 50, -1, -100]]], // the inner eval, of fib
   [1, 7, 8, 0, 0, 0, [[1, 4, 80, 1, 8], [2, 0, 0, -1, -8]]],            // read, in the other process
 ];
-const series = [[0, 0, [[0, 1000], [3, -200]]]]; // process, metric, entries: bucket delta, change
+const series = [[0, 0, [[0, 1000], [3, -200]]], [1, 0, [[1, 50], [1, -50]]]]; // process, metric, entries: bucket delta, change
+
+const FILE = 1, MINOR = 4, GIL_WAIT = 7, SOCKET = 2;
+const notes = [[FILE, 8], [MINOR, 9], [GIL_WAIT, 10]]; // tone, label
+// kind, note, process, thread + 1, node, count, bytes, ns
+const operations = [
+  [1, 0, 0, 0, 2, 3, 8192, 5000],  // io: the outer fib reads
+  [1, 0, 1, 0, 0, 1, 100, 1000],   // io: the other process, at no known stack
+  [3, 1, 0, 0, 6, 40, 163840, 0],  // faults of the innermost fib
+  [5, 2, 1, 2, 3, 7, 0, 700000],   // GIL: the second thread waits in eval
+];
+// what, process + 1, entries: step of two buckets, value
+const tracks = [
+  [2, 1, [[0, 2e6], [1, 4e6]]], // file read: 2 MB in buckets 0 and 1, 4 MB in 2 and 3
+  [11, 1, [[0, 3]]], [11, 2, [[0, 5]]], // threads: the second process ends in bucket 2
+  [9, 0, [[1, 6]]], // runnable, of the host
+  [8, 1, [[0, 1e6]]], [8, 2, [[0, 1e6]]], // throttled: of one cgroup
+];
+const bars = [[1500, 2500, 0, 11, zigzag(-11), 2, SOCKET]]; // µs, µs, thread, label, result, node, tone
+const marks = [[100, 0, 1, 2, 0], [50, 1, 2, 0, 12], [900, 1, 3, 9, 0], [1, 1, 3, 256, 0]]; // µs delta, process, what, value, text
 
 const body = [
   ...varint(functions.length), ...functions.flat().flatMap(varint),
+  ...varint(notes.length), ...notes.flat().flatMap(varint),
   ...varint(nodes.length), ...nodes.flat().flatMap(varint),
   ...varint(streams.length),
   ...streams.flatMap(([thread, node, way, entries]) =>
@@ -65,9 +86,14 @@ const body = [
   ...varint(series.length),
   ...series.flatMap(([process, metric, entries]) => [process, metric, entries.length].flatMap(varint).concat(
     entries.flatMap(([bucket, change]) => [bucket, zigzag(change)].flatMap(varint)))),
+  ...varint(operations.length), ...operations.flat().flatMap(varint),
+  ...varint(2), ...varint(tracks.length),
+  ...tracks.flatMap(([what, process, entries]) => [what, process, entries.length, ...entries.flat()].flatMap(varint)),
+  ...[9, bars.length, ...bars.flat()].flatMap(varint), ...[0, 0].flatMap(varint),
+  ...[marks.length, marks.length, ...marks.flat()].flatMap(varint),
 ];
 const profile = new Profile(Uint8Array.from([
-  ...varint(2), ...text(JSON.stringify(facts)), ...text(strings.map(string => string + '\0').join('')), ...body]));
+  ...varint(3), ...text(JSON.stringify(facts)), ...text(strings.map(string => string + '\0').join('')), ...body]));
 const tree = new MergedTree(profile, false);
 const sums = new Sums(tree, null, null);
 const DISK = profile.firstReason + 1;
@@ -128,7 +154,8 @@ assert.equal(inRange([1, 3]).total('peak'), 308);
 const firstProcess = new Sums(tree, null, Uint8Array.from([1, 0]));
 assert.equal(firstProcess.total('alloc'), 350);
 assert.equal(firstProcess.total('peak'), 300);
-assert.deepEqual([...profile.memory.resident(4, () => true)], [1000, 1000, 1000, 800]);
+assert.deepEqual([...profile.memory.resident(4, () => true)], [1000, 1050, 1000, 800]);
+assert.deepEqual([...profile.memory.resident(4, item => item.process === 1)], [NaN, 50, NaN, NaN]); // between its start and its end
 assert.equal(profile.memory.resident(4, () => false), null);
 assert.equal(profile.format('leak', 2048), '2.00\u202fKiB / iteration');
 
@@ -141,6 +168,41 @@ assert.equal(total[MAIN], 200);
 assert.deepEqual([...sums.lines('live', FIB, -1)].map(line => [...line]), [[7, 200]]);
 assert.equal(names(calleesOf(sums, 'alloc', FIB)), 'fib 430, eval 350, fib 350, eval 350, read 80');
 
+// Operations: time but for faults, at leaves that say what was done to what; by thread or process.
+assert.deepEqual([...profile.shownKinds()].slice(-3), ['io', 'fault', 'gil']);
+assert.equal(sums.total('io'), 6);
+assert.equal(sums.view('io').totalCount[0], 4);
+assert.equal(sums.view('io').totalBytes[0], 8292);
+assert.equal(sums.total('fault'), 40);
+assert.equal(sums.total('gil'), 700);
+assert.equal(firstProcess.total('io'), 5);
+assert.equal(firstProcess.total('gil'), 0);
+assert.equal(inRange([1, 2]).total('io'), 6); // of the whole capture
+const READS = profile.firstNote;
+({ self, total } = sums.functions('io'));
+assert.equal(self[READS], 6);
+assert.equal(total[FIB], 5);
+assert.equal(self[FIB], 0);
+assert.equal(names(callersOf(sums, 'io', READS)), 'read /data/x 6, fib 5, main 5');
+assert.equal(names(callersOf(sums, 'gil', READS + 2)), 'waiting for the GIL 700, eval 700, fib 700, main 700');
+assert.deepEqual([...sums.lines('fault', FIB, -1)].map(line => [...line]), [[7, 40]]);
+assert.equal(profile.format('fault', 1234), '1\u202f234 faults');
+assert.equal(profile.isWait(READS), false);
+
+// Tracks: rates per second over groups of two buckets of a millisecond, levels up to their process's end.
+const course = (what, isAsked = () => true) => [...profile.tracks.course(what, isAsked)];
+assert.deepEqual(course(2), [1e9, 1e9, 2e9, 2e9]);
+assert.deepEqual(course(11), [8, 8, 8, 3]);
+assert.deepEqual(course(11, series => series.process === 1), [5, 5, 5, NaN]);
+assert.deepEqual(course(9, () => false), [NaN, NaN, 6, 6]); // the host's, whoever is asked for
+assert.deepEqual(course(8), [5e8, 5e8, 0, 0]);
+assert.equal(profile.tracks.course(3, () => true), null);
+assert.equal(profile.tracks.calls.found, 9);
+const { us, length, label, result } = profile.tracks.calls.items[0];
+assert.deepEqual([us, length, label, result], [1500, 2500, 'recvfrom tcp 10.0.0.1:80', -11]);
+assert.deepEqual([...profile.tracks.marks.items].map(mark => [mark.us, happeningText(mark)]),
+  [[100, 'fork of 2'], [150, 'exec /bin/ls'], [1050, 'killed by SIGKILL'], [1051, 'exit with status 1']]);
+
 // Whatever ends early is refused.
-assert.throws(() => new Profile(Uint8Array.from([...varint(2), ...text(JSON.stringify(facts)), ...text('\0'), ...body.slice(0, -1)])));
+assert.throws(() => new Profile(Uint8Array.from([...varint(3), ...text(JSON.stringify(facts)), ...text('\0'), ...body.slice(0, -1)])));
 assert.throws(() => new Profile(Uint8Array.from([9])), /another version/);

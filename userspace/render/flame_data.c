@@ -9,10 +9,12 @@
 
 #include "base/hash.h"
 #include "base/units.h"
+#include "render/flame_operations.h"
 #include "render/flame_text.h"
+#include "render/flame_tracks.h"
 #include "render/report_site.h"
 
-#define DATA_VERSION 2
+#define DATA_VERSION 3
 #define BUCKETS_MAX 800 /* about one per pixel of the timeline */
 #define NONE UINT32_MAX
 #define COMPRESSION_LEVEL 4 /* half the time of 6 for 5 % more bytes */
@@ -48,6 +50,8 @@ struct encoder {
   uint32_t *function_ids; /* profile function → number; NONE: not used */
   struct strtab *strings;
   struct flame_memory *memory;
+  struct flame_operations *operations;
+  struct flame_tracks *tracks;
   struct entry **sorted; /* room for one stream's entries */
   uint32_t sorted_capacity;
 };
@@ -178,6 +182,8 @@ static void number_nodes(struct encoder *encoder, uint32_t *node_count, uint32_t
   for (uint32_t i = 0; i < encoder->stream_count; i++)
     encoder->node_ids[encoder->streams[i].node] = 1;
   flame_memory_mark(encoder->memory, encoder->node_ids);
+  flame_operations_mark(encoder->operations, encoder->node_ids);
+  flame_tracks_mark(encoder->tracks, encoder->node_ids);
   for (uint32_t i = profile->node_count; i-- > 0;)
     if (encoder->node_ids[i] && profile->nodes[i].parent != PROFILE_NONE)
       encoder->node_ids[profile->nodes[i].parent] = 1;
@@ -300,24 +306,35 @@ static void put_strings(struct encoder *encoder, struct buf *buf) {
   buf_fini(&text);
 }
 
+static int put_body(struct encoder *encoder, struct buf *body) {
+  uint32_t node_count, function_count;
+  number_nodes(encoder, &node_count, &function_count);
+  put_functions(encoder, body, function_count);
+  flame_operations_put_notes(encoder->operations, body, encoder->strings);
+  put_nodes(encoder, body, node_count);
+  int rc = put_streams(encoder, body);
+  if (!rc)
+    rc = flame_memory_put(encoder->memory, body, encoder->node_ids, encoder->bucket_ns,
+                          encoder->bucket_count);
+  if (rc)
+    return rc;
+  flame_operations_put(encoder->operations, body, encoder->node_ids);
+  return flame_tracks_put(encoder->tracks, body, encoder->strings, encoder->node_ids,
+                          encoder->bucket_ns, encoder->bucket_count);
+}
+
 static int encode(struct encoder *encoder, struct buf *buf, const struct render_options *options) {
   struct buf facts = {0}, body = {0};
-  uint32_t node_count, function_count;
   int rc = add_samples(encoder);
   if (!rc)
     rc = add_waits(encoder);
   if (!rc)
     rc = flame_put_facts(&facts, encoder->profile, options, encoder->memory, encoder->bucket_ns,
                          encoder->bucket_count);
+  if (!rc)
+    rc = put_body(encoder, &body);
   if (rc)
     goto out;
-  number_nodes(encoder, &node_count, &function_count);
-  put_functions(encoder, &body, function_count);
-  put_nodes(encoder, &body, node_count);
-  rc = put_streams(encoder, &body);
-  if (!rc)
-    rc = flame_memory_put(encoder->memory, &body, encoder->node_ids, encoder->bucket_ns,
-                          encoder->bucket_count);
   buf_put_varint(buf, DATA_VERSION);
   buf_put_varint(buf, facts.length);
   buf_put(buf, facts.data, facts.length);
@@ -361,6 +378,10 @@ int flame_put_data(struct buf *buf, const struct profile *profile,
   encoder.strings = strtab_new();
   struct buf raw = {0};
   int rc = flame_memory_new(&encoder.memory, profile);
+  if (!rc)
+    rc = flame_operations_new(&encoder.operations, profile);
+  if (!rc)
+    rc = flame_tracks_new(&encoder.tracks, profile);
   if (!rc && (!encoder.node_ids || !encoder.function_ids || !encoder.strings))
     rc = -ENOMEM;
   if (!rc)
@@ -369,6 +390,8 @@ int flame_put_data(struct buf *buf, const struct profile *profile,
     rc = deflate_into(buf, &raw);
   buf_fini(&raw);
   flame_memory_free(encoder.memory);
+  flame_operations_free(encoder.operations);
+  flame_tracks_free(encoder.tracks);
   strtab_free(encoder.strings);
   free(encoder.node_ids);
   free(encoder.function_ids);

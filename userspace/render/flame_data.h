@@ -5,12 +5,13 @@
  * The bytes are zlib-compressed. Inside, integers are LEB128 varints and `text` is a length in
  * bytes and that many bytes of UTF-8:
  *
- *   version (2) | text: facts as JSON | text: all strings, each ended by NUL; string 0 is empty
+ *   version (3) | text: facts as JSON | text: all strings, each ended by NUL; string 0 is empty
  *   count, functions: name | file | module (string numbers) | first line | kind | 1: an allocator
+ *   notes: see flame_operations.h
  *   count, nodes:     own number - parent's | function | line | flags    (from 1; 0 is the root)
  *   count, streams:   thread | node | way | entry count, then
  *                     entries: bucket - previous bucket | count [| µs when way > 0]
- *   memory: see flame_memory.h
+ *   memory: see flame_memory.h; operations: see flame_operations.h; tracks: see flame_tracks.h
  *
  * A stream is what one thread did at one stack: way 0 ran on the CPU, way 1+r waited for reason r.
  * An entry is one bucket of time, `bucket_ns` long. On the CPU a count of n is worth n times the

@@ -18,6 +18,8 @@ static void put_processes(struct json *json, const struct profile *profile) {
     json_member_text(json, "name", process->name);
     json_member_text(json, "executable", process->executable);
     json_member_text(json, "runtime", process->runtime);
+    json_member_u64(json, "start_ns", process->start_ns);
+    json_member_u64(json, "end_ns", process->end_ns);
     json_close_object(json);
   }
   json_close_array(json);

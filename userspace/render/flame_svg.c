@@ -102,15 +102,16 @@ static struct hue hue_of(const struct drawing *drawing, const struct calltree_no
       [WAIT_GIL] = {328, 58},        [WAIT_SOCKET] = {184, 46},   [WAIT_TIMER] = {222, 18},
       [WAIT_PAGE_FAULT] = {350, 44}, [WAIT_RUN_QUEUE] = {62, 52}, [WAIT_PIPE] = {166, 38},
       [WAIT_CHILD] = {246, 40},      [WAIT_SIGNAL] = {300, 34},   [WAIT_STOPPED] = {200, 8}};
-  static const struct hue operations[OPERATION_CLASSES] = {
-      [OPERATION_SYSCALL] = {10, 52}, [OPERATION_FILE] = {24, 46},   [OPERATION_SOCKET] = {184, 46},
-      [OPERATION_BLOCK] = {24, 62},   [OPERATION_FAULT] = {350, 44}, [OPERATION_LOCK] = {272, 46},
-      [OPERATION_PROBE] = {146, 45}};
+  static const struct hue tones[TONES] = {
+      [TONE_SYSCALL] = {66, 52}, [TONE_FILE] = {24, 46},         [TONE_SOCKET] = {184, 46},
+      [TONE_DISK] = {40, 62},    [TONE_MINOR_FAULT] = {340, 30}, [TONE_MAJOR_FAULT] = {350, 62},
+      [TONE_LOCK] = {272, 46},   [TONE_GIL_WAIT] = {328, 58},    [TONE_GIL_HOLD] = {96, 40},
+      [TONE_PROBE] = {146, 45},  [TONE_PIPE] = {166, 38},        [TONE_EVENT] = {222, 18}};
   if (node->note != PROFILE_NONE) {
     const struct calltree_note *note = &drawing->tree->notes[node->note];
     if (!note->class)
       return waits[(unsigned)note->reason < WAIT_REASONS ? note->reason : WAIT_UNKNOWN];
-    return operations[(unsigned)note->class < OPERATION_CLASSES ? note->class : OPERATION_SYSCALL];
+    return tones[flame_note_tone(note)];
   }
   if (node->function == PROFILE_NONE)
     return kinds[FRAME_MARK];

@@ -68,6 +68,37 @@ void flame_put_note(struct buf *buf, enum flame_place place, const struct calltr
   flame_put_text(buf, place, note->object);
 }
 
+enum flame_tone flame_note_tone(const struct calltree_note *note) {
+  static const struct {
+    enum operation_class class;
+    const char *beginning;
+    enum flame_tone tone;
+  } tones[] = {
+      {OPERATION_FILE, "", TONE_FILE},
+      {OPERATION_SOCKET, "", TONE_SOCKET},
+      {OPERATION_BLOCK, "", TONE_DISK},
+      {OPERATION_FAULT, "major", TONE_MAJOR_FAULT},
+      {OPERATION_FAULT, "", TONE_MINOR_FAULT},
+      {OPERATION_LOCK, "waiting for the GIL", TONE_GIL_WAIT},
+      {OPERATION_LOCK, "holding the GIL", TONE_GIL_HOLD},
+      {OPERATION_LOCK, "", TONE_LOCK},
+      {OPERATION_PROBE, "", TONE_PROBE},
+  };
+  for (size_t i = 0; i < sizeof(tones) / sizeof(tones[0]); i++)
+    if (tones[i].class == note->class &&
+        !strncmp(note->name, tones[i].beginning, strlen(tones[i].beginning)))
+      return tones[i].tone;
+  return TONE_SYSCALL;
+}
+
+enum flame_tone flame_object_tone(enum object_kind kind) {
+  static const enum flame_tone tones[OBJECT_KINDS] = {
+      [OBJECT_FILE] = TONE_FILE,   [OBJECT_PIPE] = TONE_PIPE,   [OBJECT_SOCKET] = TONE_SOCKET,
+      [OBJECT_EVENT] = TONE_EVENT, [OBJECT_DEVICE] = TONE_FILE, [OBJECT_MEMORY] = TONE_MINOR_FAULT,
+      [OBJECT_LOCK] = TONE_LOCK};
+  return (unsigned)kind < OBJECT_KINDS ? tones[kind] : TONE_SYSCALL;
+}
+
 void flame_put_label(struct buf *buf, enum flame_place place, const struct profile *profile,
                      const struct calltree *tree, const struct calltree_node *node) {
   if (node->note != PROFILE_NONE) {

@@ -18,6 +18,29 @@ enum flame_place {
  * replaced. */
 void flame_put_text(struct buf *buf, enum flame_place place, const char *text);
 
+/* Which colour a leaf or a bar has: the page's own numbers, append only together with
+ * page/colors.js. */
+enum flame_tone {
+  TONE_SYSCALL,
+  TONE_FILE,
+  TONE_SOCKET,
+  TONE_DISK,
+  TONE_MINOR_FAULT,
+  TONE_MAJOR_FAULT,
+  TONE_LOCK,
+  TONE_GIL_WAIT,
+  TONE_GIL_HOLD,
+  TONE_PROBE,
+  TONE_PIPE,
+  TONE_EVENT,
+  TONES
+};
+
+/* Of an operation's note. */
+enum flame_tone flame_note_tone(const struct calltree_note *note);
+/* Of what a call was done to. */
+enum flame_tone flame_object_tone(enum object_kind kind);
+
 /* Appends what a leaf says: "waiting: futex", "read /data/index.faiss". */
 void flame_put_note(struct buf *buf, enum flame_place place, const struct calltree_note *note);
 

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # Turns the page's sources into byte arrays that flame_page.c and flame_svg.c include.
 
-PAGE_JS := $(addprefix userspace/render/page/,data.js tree.js units.js colors.js graph.js timeline.js \
-  summary.js table.js threads.js tooltip.js state.js app.js)
+PAGE_JS := $(addprefix userspace/render/page/,data.js system.js tree.js units.js colors.js graph.js \
+  timeline.js tracks.js summary.js table.js threads.js tooltip.js state.js app.js)
 PAGE_SOURCES := $(wildcard userspace/render/page/*)
 
 # $(1): array, $(2): files

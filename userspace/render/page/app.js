@@ -29,6 +29,7 @@ class App {
     this.callees.isRootBelow = false;
     this.timeline = new Timeline(byId('timeline'), byId('peak'), this.colors,
       range => this.onBrush(range));
+    this.tracks = new Tracks(byId('tracks'), byId('tracks-toggle'), byId('tracks-note'), this.colors, this.tooltip, this.timeline);
     this.table = new FunctionTable(byId('functions'), byId('table-note'), this.colors, fn => this.pick(fn));
     this.threads = new ThreadFilter(this.profile, byId('thread'), byId('thread-list'), this.colors,
       thread => this.change({ thread }));
@@ -45,6 +46,7 @@ class App {
     onClick('compact', () => this.change({ isCompact: !this.state.isCompact }));
     onClick('reset', () => this.change({ zoom: '' }));
     onClick('clear-range', () => this.timeline.select(null));
+    onClick('tracks-toggle', () => this.change({ hasTracks: !this.state.hasTracks }));
     onClick('theme', () => this.nextTheme());
     onClick('help-open', () => this.toggleHelp());
     onClick('help-close', () => this.toggleHelp());
@@ -87,7 +89,7 @@ class App {
     this.state = { ...before, ...values };
     this.tooltip.hide();
     const changed = Object.keys(values).filter(key => before[key] !== this.state[key]);
-    if (changed.some(key => ['kind', 'thread', 'range', 'isCompact'].includes(key)))
+    if (changed.some(key => ['kind', 'thread', 'range', 'isCompact', 'hasTracks'].includes(key)))
       this.showAll(changed.every(key => key === 'range'));
     else if (changed.length)
       this.showParts(changed);
@@ -117,8 +119,10 @@ class App {
     this.sums = !state.range && !threads ? all : new Sums(tree, state.range, threads);
     this.threads.set(state.thread);
     this.timeline.range = state.range;
-    if (!isBrushing)
+    if (!isBrushing) {
       this.timeline.setData(profile, threads, state.kind);
+      this.tracks.setData(profile, threads, state.hasTracks);
+    }
     byId('range').textContent = this.timeline.text() || 'drag to select a range';
     byId('range').classList.toggle('active', Boolean(state.range));
     byId('clear-range').hidden = !state.range;
@@ -143,6 +147,7 @@ class App {
     const shown = this.profile.shownKinds();
     byId('time-kinds').hidden = !shown.includes('wall');
     byId('memory-kinds').hidden = !shown.includes('live');
+    byId('operation-kinds').hidden = !shown.some(isOperationKind);
     for (const button of document.querySelectorAll('[data-kind]')) {
       const kind = button.dataset.kind;
       button.hidden = !shown.includes(kind);
@@ -223,7 +228,8 @@ class App {
     const node = graph.zoomed;
     byId('reset').hidden = node === 0;
     byId('place').textContent = `${graph.label(node)} — ${this.format(view.total[node])}, ` +
-      `${formatPct(view.total[node], view.total[0])} of ${KIND_TEXTS[this.state.kind]}`;
+      `${formatPct(view.total[node], view.total[0])} of ${KIND_TEXTS[this.state.kind]}` +
+      (this.state.range && isOperationKind(this.state.kind) ? ', whole capture' : '');
   }
 
   format(value) {
@@ -412,6 +418,7 @@ const KEYS = {
   i: app => app.change({ isCompact: !app.state.isCompact }),
   k: app => app.showKind(nextKind(app)),
   c: app => app.graph.cursor >= 0 && app.pick(app.graph.view.fn[app.graph.cursor]),
+  s: app => app.change({ hasTracks: !app.state.hasTracks }),
   t: app => app.nextTheme(),
 };
 

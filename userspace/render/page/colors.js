@@ -2,15 +2,23 @@
 /* One hue per kind of frame and per reason to wait; functions of a kind differ a little, by name. */
 
 const FIRST_WAIT_KIND = 16; /* kind of wait reason r: 16 + r */
+const FIRST_TONE_KIND = 32; /* kind of tone t, of operations: 32 + t */
 
-/* hue, saturation %: of enum frame_kind 1-5, then of enum wait_reason 0-11 */
+/* hue, saturation %: of enum frame_kind 1-5, then of enum wait_reason 0-11, then of enum flame_tone */
 const HUES = {
   1: [36, 78], 2: [10, 68], 3: [212, 72], 4: [146, 45], 5: [220, 6],
   16: [220, 8], 17: [24, 46], 18: [272, 46], 19: [328, 58], 20: [184, 46], 21: [222, 18],
   22: [350, 44], 23: [62, 52], 24: [166, 38], 25: [246, 40], 26: [300, 34], 27: [200, 8],
+  32: [66, 52], 33: [24, 46], 34: [184, 46], 35: [40, 62], 36: [340, 30], 37: [350, 62], 38: [272, 46],
+  39: [328, 58], 40: [96, 40], 41: [146, 45], 42: [166, 38], 43: [222, 18],
 };
 
 const KIND_NAMES = { 1: 'native', 2: 'kernel', 3: 'Python', 4: 'JIT', 5: 'incomplete stack' };
+const TONE_EVENT = 11;
+const TONE_NAMES = [
+  'system call', 'file', 'socket', 'disk', 'minor fault', 'major fault', 'lock', 'waiting for the GIL', 'holding the GIL',
+  'probe', 'pipe', 'event or timer',
+];
 
 class Colors {
   constructor(profile) {
@@ -28,6 +36,8 @@ class Colors {
     this.match = isDark ? '#f5d90a' : '#ffd60a';
     this.matchText = '#1a1500';
     this.accent = isDark ? '#8ab8ff' : '#1d5fd1';
+    this.panel = isDark ? '#1a2028' : '#f6f7f9';
+    this.bad = isDark ? '#ff7a70' : '#c62828';
     this.grid = isDark ? 'rgba(255,255,255,.08)' : 'rgba(20,30,45,.08)';
     this.muted = isDark ? '#98a3b3' : '#5b6675';
   }
@@ -43,6 +53,16 @@ class Colors {
   kind(kind) {
     const [hue, saturation] = HUES[kind] || HUES[5];
     return this.isDark ? `hsl(${hue} ${saturation * 0.62}% 47%)` : `hsl(${hue} ${saturation}% 64%)`;
+  }
+
+  tone(tone) {
+    return this.kind(FIRST_TONE_KIND + tone);
+  }
+
+  /* The name of a kind. */
+  name(kind) {
+    return KIND_NAMES[kind] || TONE_NAMES[kind - FIRST_TONE_KIND] ||
+      this.profile.facts.reasons[kind - FIRST_WAIT_KIND] || 'other';
   }
 
   way(way) {

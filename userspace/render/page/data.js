@@ -110,26 +110,29 @@ class Memory {
     return live;
   }
 
-  /* The resident set of the processes asked for, in each bucket; null when it is not known. */
+  /* The resident set of the processes asked for, in each bucket; NaN before the first is known and
+   * after the last ended, of which the value 0 tells; null when it is not known at all. */
   resident(bucketCount, isAsked) {
     const asked = this.series.filter(isAsked);
-    const sum = new Float64Array(bucketCount);
+    const sum = new Float64Array(bucketCount).fill(NaN);
     for (const { bucket, value } of asked)
       for (let b = 0, i = -1; b < bucketCount; b++) {
         while (i + 1 < bucket.length && bucket[i + 1] <= b)
           i++;
-        sum[b] += i >= 0 ? value[i] : 0;
+        if (i >= 0 && value[i] > 0)
+          sum[b] = (Number.isNaN(sum[b]) ? 0 : sum[b]) + value[i];
       }
     return asked.length ? sum : null;
   }
 }
 
 /* The profile: functions, nodes of the calling-context tree (0 is the root), streams and their
- * entries. Wait reasons are functions of their own, numbered from `firstReason`. */
+ * entries. Wait reasons are functions of their own, numbered from `firstReason`, and so are the notes
+ * of operations, from `firstNote`. */
 class Profile {
   constructor(bytes) {
     const reader = new Reader(bytes);
-    if (reader.number() !== 2)
+    if (reader.number() !== 3)
       throw new Error('the data of this page has another version');
     this.facts = JSON.parse(reader.text());
     const strings = reader.text().split('\0');
@@ -137,6 +140,8 @@ class Profile {
     this.readNodes(reader);
     this.readStreams(reader);
     this.memory = new Memory(reader, this.facts);
+    this.operations = new Operations(reader);
+    this.tracks = new TrackData(reader, strings, this.facts);
     this.bucketCount = this.facts.bucket_count;
     this.bucketUs = this.facts.bucket_ns / 1000;
     this.weightUs = this.facts.threads.map(thread => thread.weight_ns / 1000);
@@ -146,28 +151,32 @@ class Profile {
   readFunctions(reader, strings) {
     const count = reader.number();
     const reasons = this.facts.reasons;
-    this.firstReason = count;
-    this.functionCount = count + reasons.length;
     this.names = [];
     this.files = [];
     this.modules = [];
+    const numbers = { firstLines: [], kinds: [], isAllocator: [] };
+    for (let i = 0; i < count; i++) {
+      for (const texts of [this.names, this.files, this.modules])
+        texts.push(strings[reader.number()]);
+      for (const values of Object.values(numbers))
+        values.push(reader.number());
+    }
+    const notes = readNotes(reader, strings);
+    this.firstReason = count;
+    this.firstNote = count + reasons.length;
+    this.functionCount = this.firstNote + notes.length;
     this.firstLines = new Uint32Array(this.functionCount);
     this.kinds = new Uint8Array(this.functionCount);
     this.isAllocator = new Uint8Array(this.functionCount);
-    for (let i = 0; i < count; i++) {
-      this.names.push(strings[reader.number()]);
-      this.files.push(strings[reader.number()]);
-      this.modules.push(strings[reader.number()]);
-      this.firstLines[i] = reader.number();
-      this.kinds[i] = reader.number();
-      this.isAllocator[i] = reader.number();
-    }
-    for (let i = 0; i < reasons.length; i++) {
-      this.names.push('waiting: ' + reasons[i]);
+    for (const [name, values] of Object.entries(numbers))
+      this[name].set(values);
+    const leaf = (label, kind) => {
+      this.kinds[this.names.push(label) - 1] = kind;
       this.files.push('');
       this.modules.push('');
-      this.kinds[count + i] = FIRST_WAIT_KIND + i;
-    }
+    };
+    reasons.forEach((reason, i) => leaf('waiting: ' + reason, FIRST_WAIT_KIND + i));
+    notes.forEach(({ tone, label }) => leaf(label, FIRST_TONE_KIND + tone));
     this.labels = this.names.map((name, i) => this.makeLabel(name, i));
   }
 
@@ -244,12 +253,18 @@ class Profile {
     return this.names[fn].startsWith(UNKNOWN) ? this.labels[fn] : this.names[fn];
   }
 
-  /* What can be shown: memory where there is any of the kind, time unless there is only memory. */
+  /* What can be shown: memory and operations where there are any of the kind, time unless there is
+   * nothing else. */
   shownKinds() {
     const { facts, sites } = this.memory;
     const hasLeaks = sites.some(site => site.growth > 0);
-    return KINDS.filter(kind => !isMemoryKind(kind) ? this.streamCount || !facts
-      : facts && (kind !== 'leak' || hasLeaks));
+    return KINDS.filter(kind => {
+      if (isOperationKind(kind))
+        return this.operations.kinds.includes(kind);
+      if (isMemoryKind(kind))
+        return facts && (kind !== 'leak' || hasLeaks);
+      return this.streamCount || !(facts || this.operations.count);
+    });
   }
 
   /* What is shown first: what was asked for, if there is any. */
@@ -260,13 +275,15 @@ class Profile {
 
   /* A quantity of a kind with its unit. */
   format(kind, value) {
+    if (kind === 'fault')
+      return `${formatCount(value)} faults`;
     if (!isMemoryKind(kind))
       return formatUs(value);
     return formatBytes(value) + (kind !== 'leak' ? '' : this.facts.heap.leak_unit === 's' ? '/s' : ' / iteration');
   }
 
   isWait(fn) {
-    return fn >= this.firstReason;
+    return fn >= this.firstReason && fn < this.firstNote;
   }
 
   /* Where a function stands, for people: file:line, or the module. */

@@ -7,7 +7,7 @@ const THEMES = ['auto', 'light', 'dark'];
 function defaultState(profile) {
   return {
     view: 'flame', kind: profile.firstKind(), isRootBelow: !profile.facts.inverted, isCompact: false, zoom: '',
-    search: '', thread: 'all', range: null, fn: -1, theme: 'auto',
+    search: '', thread: 'all', range: null, fn: -1, theme: 'auto', hasTracks: true,
   };
 }
 
@@ -23,6 +23,7 @@ function writeHash(state, initial) {
   put('thread', state.thread, state.thread !== 'all');
   put('range', state.range && state.range.join('-'), state.range);
   put('fn', state.fn, state.fn >= 0);
+  put('tracks', 'off', !state.hasTracks);
   put('theme', state.theme, state.theme !== 'auto');
   const text = values.toString();
   history.replaceState(null, '', text ? '#' + text : location.pathname + location.search);
@@ -38,6 +39,7 @@ function readHash(profile, initial) {
   state.theme = choose('theme', THEMES);
   if (values.has('root'))
     state.isRootBelow = values.get('root') !== 'above';
+  state.hasTracks = values.get('tracks') !== 'off';
   state.isCompact = values.get('compact') === '1';
   state.search = values.get('search') || '';
   state.thread = /^(all|[pt]\d+)$/.test(values.get('thread')) ? values.get('thread') : 'all';
@@ -52,12 +54,12 @@ function readHash(profile, initial) {
 }
 
 /* A node of the merged tree as the address names it: a node of the profile, which does not depend on
- * how frames are merged, and ".reason" for a leaf of waiting. */
+ * how frames are merged, and ".reason" or ".note" for a leaf that is no frame. */
 function zoomName(tree, node) {
   if (node <= 0)
     return '';
   const profile = tree.profile;
-  if (!profile.isWait(tree.fn[node]))
+  if (tree.fn[node] < profile.firstReason)
     return String(tree.first[node]);
   const parent = tree.parent[node];
   return `${parent > 0 ? tree.first[parent] : 0}.${tree.fn[node] - profile.firstReason}`;

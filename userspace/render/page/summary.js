@@ -131,6 +131,45 @@ function wantedBy(sums, kind) {
   });
 }
 
+/* The largest leaves, each with the own caller of its largest stack. */
+function leavesOf(view) {
+  const found = new Map();
+  for (let i = 1; i < view.parent.length; i++) {
+    if (!view.self[i])
+      continue;
+    const known = found.get(view.fn[i]) || { fn: view.fn[i], value: 0, most: 0, node: i };
+    known.value += view.self[i];
+    if (view.self[i] > known.most) {
+      known.most = view.self[i];
+      known.node = i;
+    }
+    found.set(view.fn[i], known);
+  }
+  return [...found.values()].sort((a, b) => b.value - a.value).map(({ fn, value, node }) => {
+    const own = ownCaller(view, node);
+    return { fn, value, from: own < 0 ? calledFrom(view, node) : own };
+  });
+}
+
+/* Leaves summed by the program's own function that called, or else by the nearest one. */
+function ownCallersOf(view) {
+  const found = new Map();
+  for (let i = 1; i < view.parent.length; i++) {
+    if (!view.self[i])
+      continue;
+    const own = ownCaller(view, i);
+    const fn = own < 0 ? calledFrom(view, i) : own;
+    if (fn >= 0)
+      found.set(fn, (found.get(fn) || 0) + view.self[i]);
+  }
+  return [...found].sort((a, b) => b[1] - a[1]).map(([fn, value]) => ({ fn, value, from: -1 }));
+}
+
+const OPERATION_TITLES = {
+  syscall: 'System calls', io: 'Files and sockets', block: 'Disk requests', fault: 'Page faults', lock: 'Locks',
+  gil: 'The GIL, waited for and held',
+};
+
 const HOLDERS = { alloc: 'Most allocated', live: 'Most live', peak: 'Most live at the peak' };
 
 class Summary {
@@ -157,12 +196,43 @@ class Summary {
 
   update(sums, kind) {
     const isMemory = isMemoryKind(kind);
-    byId('time-answers').hidden = isMemory;
+    const isOperation = isOperationKind(kind);
+    byId('time-answers').hidden = isMemory || isOperation;
     byId('memory-answers').hidden = !isMemory;
+    byId('operation-answers').hidden = !isOperation;
     if (isMemory)
       this.showMemory(sums, kind);
+    else if (isOperation)
+      this.showOperations(sums, kind);
     else
       this.showTime(sums);
+  }
+
+  showOperations(sums, kind) {
+    const view = sums.view(kind);
+    const figures = [
+      [kind === 'fault' ? 'faults' : 'time', kind === 'fault' ? formatCount(view.total[0]) : formatUs(view.total[0])],
+      ...(kind === 'fault' ? [] : [[OPERATION_WORDS[kind], formatCount(view.totalCount[0])]]),
+      ...(view.totalBytes[0] ? [['bytes', formatBytes(view.totalBytes[0])]] : []),
+    ];
+    byId('operation-title').textContent = OPERATION_TITLES[kind];
+    byId('operation-figures').replaceChildren(...figures.flatMap(([name, value]) =>
+      [element('dt', '', name), element('dd', '', value)]));
+    for (const [id, find] of [['operation-leaves', leavesOf], ['operation-callers', ownCallersOf]]) {
+      const items = find(view).slice(0, ANSWERS).map(item => this.operationAnswer(item, kind, view));
+      byId(id).replaceChildren(...(items.length ? items : [element('li', 'nothing', 'no stacks')]));
+    }
+  }
+
+  operationAnswer({ fn, value, from }, kind, view) {
+    const { profile } = this;
+    const item = element('li');
+    item.append(this.answerButton({
+      value, whole: view.total[0], color: this.colors.kind(profile.kinds[fn]),
+      amount: kind === 'fault' ? formatCount(value) : formatUs(value), first: profile.labels[fn],
+      second: from < 0 ? '' : ' ← ' + profile.labels[from], picked: fn,
+    }));
+    return item;
   }
 
   showTime(sums) {
@@ -206,7 +276,7 @@ class Summary {
       ['allocated', formatBytes(sums.total('alloc')), dim(` in ${formatCount(sums.view('alloc').totalCount[0])} allocations`)],
     ];
     if (resident)
-      figures.push(['RSS', formatBytes(resident.findLast(bytes => bytes > 0) || 0), dim(` at most ${formatBytes(Math.max(...resident))}`)]);
+      figures.push(['RSS', formatBytes(resident.findLast(bytes => bytes > 0) || 0), dim(` at most ${formatBytes(Math.max(...resident.filter(bytes => bytes > 0), 0))}`)]);
     if (facts.limit_bytes)
       figures.push(['limit', formatBytes(facts.limit_bytes), dim(` (${facts.limit_name}) `),
         `reached in ${formatLong(facts.seconds_to_limit)}`]);
@@ -293,11 +363,14 @@ class Summary {
     const { profile } = view;
     const kinds = new Set();
     view.total.forEach((value, node) => node && value && kinds.add(profile.kinds[view.fn[node]]));
-    byId('legend').replaceChildren(...[...kinds].sort((a, b) => a - b).map(kind => {
-      const item = element('li');
+    const isWait = kind => kind >= FIRST_WAIT_KIND && kind < FIRST_TONE_KIND;
+    const sorted = [...kinds].sort((a, b) => a - b);
+    const firstWait = sorted.find(isWait);
+    byId('legend').replaceChildren(...sorted.map(kind => {
+      const item = element('li', '', kind === firstWait ? 'waiting: ' : '');
       const swatch = element('span', 'swatch' + (kind === FRAME_MARK ? ' hatched' : ''));
       swatch.style.background = this.colors.kind(kind);
-      item.append(swatch, KIND_NAMES[kind] || profile.facts.reasons[kind - FIRST_WAIT_KIND] || 'other');
+      item.append(swatch, this.colors.name(kind));
       return item;
     }));
   }

@@ -22,20 +22,25 @@ class Timeline {
 
   listen() {
     new ResizeObserver(() => this.requestDraw()).observe(this.box);
-    this.canvas.addEventListener('pointerdown', event => this.onDown(event));
-    this.canvas.addEventListener('pointermove', event => this.onMove(event));
-    this.canvas.addEventListener('pointerup', event => this.onUp(event));
-    this.canvas.addEventListener('pointercancel', () => { this.drag = null; });
-    this.canvas.addEventListener('pointerleave', () => this.showPeak());
-    this.canvas.addEventListener('dblclick', () => this.select(null));
+    this.listenOn(this.canvas);
     this.box.addEventListener('keydown', event => this.onKey(event));
   }
 
-  /* Sums the profile by bucket and way, for the threads asked for. A kind of memory stands beside all
-   * of their time. */
+  /* Another canvas of the same width may carry the brush as well. */
+  listenOn(canvas) {
+    canvas.addEventListener('pointerdown', event => this.onDown(event));
+    canvas.addEventListener('pointermove', event => this.onMove(event));
+    canvas.addEventListener('pointerup', event => this.onUp(event));
+    canvas.addEventListener('pointercancel', () => { this.drag = null; });
+    canvas.addEventListener('pointerleave', () => this.showPeak());
+    canvas.addEventListener('dblclick', () => this.select(null));
+  }
+
+  /* Sums the profile by bucket and way, for the threads asked for. Memory and operations stand beside
+   * all of their time. */
   setData(profile, threads, shownKind) {
     const ways = profile.facts.reasons.length + 1;
-    const kind = isMemoryKind(shownKind) ? 'wall' : shownKind;
+    const kind = isMemoryKind(shownKind) || isOperationKind(shownKind) ? 'wall' : shownKind;
     this.profile = profile;
     this.kind = kind;
     this.buckets = profile.bucketCount;
@@ -91,6 +96,8 @@ class Timeline {
     if (this.range)
       this.drawRange(context, height - TIMELINE_AXIS_PX);
     this.showPeak();
+    if (this.drawn)
+      this.drawn();
   }
 
   /* How many buckets one bar averages: bars are at least 2 px wide, and hold some samples each, or
@@ -134,13 +141,15 @@ class Timeline {
   drawMemory(context, width, base) {
     const top = base - MEMORY_PX;
     this.lanes.forEach(({ name, values, isFilled }, i) => {
-      const most = Math.max(...values, 1);
+      const most = values.reduce((most, value) => (value > most ? value : most), 1);
+      const isKnown = value => !Number.isNaN(value);
       const color = isFilled ? this.colors.accent : this.colors.muted;
       const y = value => base - value / most * (MEMORY_PX - 14);
       const first = Math.max(values.findIndex(value => value > 0), 0);
+      const end = values.findLastIndex(isKnown) + 1;
       context.beginPath();
       context.moveTo(first / this.buckets * width, isFilled ? base : y(values[first]));
-      for (let b = first; b < this.buckets; b++) {
+      for (let b = first; b < end; b++) {
         context.lineTo(b / this.buckets * width, y(values[b]));
         context.lineTo((b + 1) / this.buckets * width, y(values[b]));
       }
@@ -199,7 +208,7 @@ class Timeline {
       [layer.subarray(b, end).reduce((sum, us) => sum + us, 0) / whole, names[way]])
       .filter(([threads]) => threads >= 0.05).sort((x, y) => y[0] - x[0])
       .map(([threads, name]) => `${threads.toFixed(1)} ${name}`);
-    const memory = this.lanes.map(({ name, values }) => `, ${name} ${formatBytes(values[end - 1])}`).join('');
+    const memory = this.lanes.filter(({ values }) => !Number.isNaN(values[end - 1])).map(({ name, values }) => `, ${name} ${formatBytes(values[end - 1])}`).join('');
     this.note.textContent = `at ${formatUs(b * this.profile.bucketUs)}: ${parts.join(', ') || 'nothing'}${memory}`;
   }
 
@@ -209,12 +218,17 @@ class Timeline {
     return [1, 2, 5, 10].map(factor => factor * power).find(step => step >= rough);
   }
 
-  drawRange(context, height) {
-    const left = this.range[0] / this.buckets * this.width;
-    const right = this.range[1] / this.buckets * this.width;
+  /* Dims what is not selected. */
+  shade(context, height) {
+    const [left, right] = this.range.map(bucket => bucket / this.buckets * this.width);
     context.fillStyle = this.colors.isDark ? 'rgba(18,22,28,.72)' : 'rgba(255,255,255,.74)';
     context.fillRect(0, 0, left, height);
     context.fillRect(right, 0, this.width - right, height);
+    return [left, right];
+  }
+
+  drawRange(context, height) {
+    const [left, right] = this.shade(context, height);
     context.fillStyle = this.colors.accent;
     for (const x of [left, right]) {
       context.fillRect(x - 1, 0, 2, height);
@@ -242,7 +256,7 @@ class Timeline {
   onDown(event) {
     const bucket = this.bucketAt(event);
     this.drag = { grip: this.gripAt(bucket), from: bucket, range: this.range };
-    this.canvas.setPointerCapture(event.pointerId);
+    event.currentTarget.setPointerCapture(event.pointerId);
   }
 
   onMove(event) {
@@ -250,7 +264,7 @@ class Timeline {
     this.showMoment(bucket);
     if (!this.drag) {
       const cursors = { new: 'crosshair', begin: 'ew-resize', end: 'ew-resize', move: 'grab' };
-      this.canvas.style.cursor = cursors[this.gripAt(bucket)];
+      event.currentTarget.style.cursor = cursors[this.gripAt(bucket)];
       return;
     }
     const { grip, from, range } = this.drag;

@@ -16,6 +16,16 @@ class Tooltip {
   /* lines: [[line, value], …] of a Python function */
   show(view, node, x, y, lines) {
     this.fill(view, node, lines);
+    this.place(x, y);
+  }
+
+  /* A name and lines below it. */
+  showText(name, lines, x, y) {
+    this.box.replaceChildren(element('div', 'tip-name', name), ...lines.map(line => element('div', 'tip-place', line)));
+    this.place(x, y);
+  }
+
+  place(x, y) {
     this.box.hidden = false;
     const width = this.box.offsetWidth;
     const height = this.box.offsetHeight;
@@ -30,7 +40,7 @@ class Tooltip {
     const kind = profile.kinds[view.fn[node]];
     const flags = view.flags[node];
     if (kind >= FIRST_WAIT_KIND)
-      return 'waiting';
+      return kind < FIRST_TONE_KIND ? 'waiting' : this.colors.name(kind);
     const extra = flags & FLAG_COROUTINE ? ' coroutine' : flags & FLAG_GENERATOR ? ' generator'
       : flags & FLAG_INLINED ? ', inlined' : '';
     return (KIND_NAMES[kind] || 'other') + extra;
@@ -69,8 +79,10 @@ class Tooltip {
     if (parent > 0)
       grid.append(element('span', 'dim', 'of caller'),
         element('b', '', formatPct(view.total[node], view.total[parent])), element('span'));
-    grid.append(element('span', 'dim', isMemoryKind(view.kind) ? 'blocks' : 'events'), element('b', '', formatCount(view.totalCount[node])),
-      element('span'));
+    const plain = (name, value) => grid.append(element('span', 'dim', name), element('b', '', value), element('span'));
+    plain(isMemoryKind(view.kind) ? 'blocks' : OPERATION_WORDS[view.kind] || 'events', formatCount(view.totalCount[node]));
+    if (view.totalBytes && view.totalBytes[node])
+      plain('bytes', formatBytes(view.totalBytes[node]));
     return grid;
   }
 

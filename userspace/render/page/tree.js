@@ -2,15 +2,18 @@
 /* Merges the calling contexts by function, sums them for a range of time and a set of threads, and
  * turns them round one function (callers and callees). Times are microseconds, memory is bytes. */
 
-const KINDS = ['cpu', 'off-cpu', 'wall', 'alloc', 'live', 'peak', 'leak'];
+const MEMORY_KINDS = ['alloc', 'live', 'peak', 'leak'];
+const KINDS = ['cpu', 'off-cpu', 'wall', ...MEMORY_KINDS, ...OPERATION_KINDS];
 
 function isMemoryKind(kind) {
-  return KINDS.indexOf(kind) > 2;
+  return MEMORY_KINDS.includes(kind);
 }
 
 const KIND_TEXTS = {
   cpu: 'on-CPU time', 'off-cpu': 'off-CPU time', wall: 'wall time', alloc: 'bytes allocated',
   live: 'live bytes', peak: 'live bytes at the peak', leak: 'the growth by leaks',
+  syscall: 'time in system calls', io: 'time of file and socket operations', block: 'time of disk requests',
+  fault: 'page faults', lock: 'time waited for locks', gil: 'time waited for the GIL, and held while others waited',
 };
 
 /* Children of each node as slices of one list. */
@@ -46,7 +49,7 @@ function sumTotals(parent, self) {
 /* Frames of the interpreter itself, which say nothing that the Python frames do not, and ragprof's own. */
 function isInterpreter(profile, fn) {
   const kind = profile.kinds[fn];
-  if (kind === FRAME_PYTHON || kind === FRAME_MARK || profile.isWait(fn))
+  if (kind === FRAME_PYTHON || kind === FRAME_MARK || fn >= profile.firstReason)
     return false;
   const module = shortPath(profile.modules[fn]);
   return /^(python[0-9.]*|libpython[0-9.]+.*|libragprof\.so)$/.test(module);
@@ -95,7 +98,8 @@ class MergedTree {
 
   build() {
     const profile = this.profile;
-    const nodes = new NodeTable(profile.nodeCount + profile.streamCount);
+    const { operations } = profile;
+    const nodes = new NodeTable(profile.nodeCount + profile.streamCount + operations.count);
     nodes.child(-1, -1, 0);
     const child = (parent, fn, first) => nodes.child(parent, fn, first);
     this.nodeOf = new Int32Array(profile.nodeCount);
@@ -110,6 +114,8 @@ class MergedTree {
       const way = profile.streamWay[i];
       this.leafOf[i] = way === WAY_CPU ? node : child(node, profile.firstReason + way - 1, -1);
     }
+    this.operationLeaf = operations.note.map((note, i) =>
+      child(this.nodeOf[operations.node[i]], profile.firstNote + note, -1));
     this.finish(nodes);
   }
 
@@ -259,6 +265,7 @@ class Sums {
       if (!threads || threads[profile.streamThread[i]])
         this.addStream(i, begin, end);
     this.memory = new MemorySums(profile, range, threads);
+    this.threads = threads;
     this.cpuUs = this.ways[0];
     this.waitUs = this.ways.subarray(1).reduce((sum, us) => sum + us, 0);
   }
@@ -282,9 +289,9 @@ class Sums {
     (way === WAY_CPU ? this.nodeCpu : this.nodeWait)[profile.streamNode[i]] += us;
   }
 
-  /* Microseconds or bytes in all. */
+  /* Microseconds, bytes or faults in all. */
   total(kind) {
-    if (isMemoryKind(kind))
+    if (isMemoryKind(kind) || isOperationKind(kind))
       return this.view(kind).total[0];
     return kind === 'cpu' ? this.cpuUs : kind === 'off-cpu' ? this.waitUs : this.cpuUs + this.waitUs;
   }
@@ -313,17 +320,32 @@ class Sums {
     return [self, selfCount];
   }
 
+  /* Operations are known by stack for the whole capture, of a thread or at least of a process. */
+  operationsOf(kind) {
+    const { operations, facts } = this.profile;
+    const { parent, operationLeaf } = this.tree;
+    const [self, selfCount, bytes] = Array.from({ length: 3 }, () => new Float64Array(parent.length));
+    for (const i of operations.of(kind, this.threads, facts)) {
+      self[operationLeaf[i]] += operations.value(i);
+      selfCount[operationLeaf[i]] += operations.calls[i];
+      bytes[operationLeaf[i]] += operations.bytes[i];
+    }
+    return [self, selfCount, bytes];
+  }
+
   /* The tree of a kind: what FlameGraph draws. */
   view(kind) {
     if (this.cache[kind])
       return this.cache[kind];
     const tree = this.tree;
-    const [self, selfCount] = isMemoryKind(kind) ? this.memoryOf(kind) : this.timeOf(kind);
+    const [self, selfCount, bytes] = isMemoryKind(kind) ? this.memoryOf(kind)
+      : isOperationKind(kind) ? this.operationsOf(kind) : this.timeOf(kind);
     const view = {
       kind, profile: this.profile, parent: tree.parent, fn: tree.fn, flags: tree.flags,
       childStart: tree.childStart, childList: tree.childList, first: tree.first,
       self, selfCount, total: sumTotals(tree.parent, self),
       totalCount: sumTotals(tree.parent, selfCount),
+      totalBytes: bytes ? sumTotals(tree.parent, bytes) : null,
     };
     this.cache[kind] = view;
     return view;
@@ -345,13 +367,25 @@ class Sums {
     return { self, total };
   }
 
+  /* Values by node of the profile. */
+  byNode(kind) {
+    const { operations, facts, nodeCount } = this.profile;
+    if (isMemoryKind(kind))
+      return this.memory.byNode(kind).values;
+    const self = new Float64Array(nodeCount);
+    if (isOperationKind(kind)) {
+      for (const i of operations.of(kind, this.threads, facts))
+        self[operations.node[i]] += operations.value(i);
+      return self;
+    }
+    return self.map((zero, i) => (kind === 'off-cpu' ? 0 : this.nodeCpu[i]) + (kind === 'cpu' ? 0 : this.nodeWait[i]));
+  }
+
   /* Total by line of a function, largest first: of one node of the merged tree, or (node < 0) of
    * all its outermost ones. */
   lines(kind, fn, node) {
     const profile = this.profile;
-    const self = isMemoryKind(kind) ? this.memory.byNode(kind).values : new Float64Array(profile.nodeCount);
-    for (let i = 0; !isMemoryKind(kind) && i < self.length; i++)
-      self[i] = (kind === 'off-cpu' ? 0 : this.nodeCpu[i]) + (kind === 'cpu' ? 0 : this.nodeWait[i]);
+    const self = this.byNode(kind);
     const total = sumTotals(profile.nodeParent, self);
     const lines = new Map();
     for (let i = 1; i < profile.nodeCount; i++) {
