@@ -70,6 +70,27 @@ read_by_both() {
   holds '(.memory | length) == 60 and (.memory[-1][2].iterations) == $ours.iterations'
 }
 
+@test "a reader written from the document finds the known operations" {
+  make_trace --samples 1000 --threads 2 --operations 10
+  read_by_both
+  # ten steps of tests/unit/synthetic_operations.h
+  holds '(.operations | length) == 35 and .operation_sums == 350'
+  holds '.operations[] | select(.name == "read" and .class == "syscall")
+    | [.count, .errors, .bytes, .total_ns, .max_ns, .thread, .object] == [10000, 100, 40960000, 20000000, 2000, 1, null]'
+  # 2 µs are in the bucket from 1,920 to 2,048 ns: 15 * 2^7
+  holds '.operations[] | select(.name == "read" and .class == "syscall") | .buckets == {"40": 10000} and .results == {"11": 100}
+    and ([.stacks[] | [.[0][-1], .[1]]] | sort) == [["ext4_file_read_iter", 10], ["ext4_file_read_iter", 30]]'
+  holds '[.operations[] | select(.object == ["socket", "tcp 127.0.0.1:6333"]) | .name]
+    == ["connect", "send", "receive", "retransmit"]'
+  holds '[.operations[] | select(.object == ["lock", "GIL"]) | [.thread, .name, .count]] == [[2, "wait", 160], [1, "hold", 160]]'
+  holds '([.slow_operations[] | select(.[5] == "recvfrom")] | length) == 10'
+  holds '.slow_operations[0] | .[:4] + .[5:] == [1000000, 2500000, 4096, 1, "recvfrom", ["socket", "tcp 127.0.0.1:6333"]]'
+  holds '[.happenings[] | .[1:]] == [[4242, "fork", 4300, ""], [4300, "exec", 0, "/usr/bin/ls"], [4300, "exit", 256, ""],
+    [4242, "fork", 4301, ""], [4301, "OOM kill", 0, ""], [4301, "exit", 9, ""]]'
+  holds '[.points[] | select(.[2] == "descriptors") | .[3]] == [range(21; 31)]'
+  holds '[.points[] | select(.[2] == "host_runnable") | [.[0], .[1], .[3]]] == [range(1; 11) | [. * 200000000, 0, 5]]'
+}
+
 @test "the document's example is what it says" {
   python3 - docs/trace-format.md "$trace" <<'PYTHON'
 import re, sys

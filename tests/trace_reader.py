@@ -16,6 +16,15 @@ METRICS = ("rss,pss,swap,virtual,anonymous,file,shared,heap_live,heap_peak,mallo
            "host_available".split(","))
 REASONS = ("unknown,disk,futex,GIL,socket,timer,page fault,run queue,pipe,child,signal,stopped"
            .split(","))
+OBJECT_KINDS = (None, "file", "pipe", "socket", "event", "device", "memory", "lock")
+CLASSES = (None, "syscall", "file", "socket", "block", "fault", "lock", "probe")
+HAPPENINGS = (None, "fork", "exec", "exit", "OOM kill")
+POINTS = dict(enumerate(
+    "threads,descriptors,descriptors_limit,minor_faults,major_faults,read_bytes,write_bytes,read_chars,"
+    "write_chars,cpu_quota_us,cpu_period_us,cpu_periods,cpu_throttled,cpu_throttled_ns,migrations,"
+    "cpus_allowed,host_runnable,memory_limit".split(",")))
+POINTS.update(enumerate("resident_heap,resident_stack,resident_anonymous,resident_code,resident_file,"
+                        "resident_shared".split(","), 32))
 
 
 class Fields:
@@ -91,17 +100,24 @@ class Trace:
         self.samples, self.waits, self.counters, self.facts = [], [], {}, {}
         self.heap_sites, self.heap, self.memory = [None], [], []
         self.calls, self.slow_calls = {}, []
+        self.objects, self.operations, self.slow_operations = [None], [None], []
+        self.sums, self.happenings, self.points = 0, [], []
         self.start_chunk()
 
     def start_chunk(self):
         self.last_ns = self.last_heap_site = 0
         self.last_memory = [0] * 32
+        self.last_operation_ns = self.last_operation = 0
+        self.last_points = [0] * 64
 
     def read(self, data):
         by_type = {1: self.string, 2: self.module, 3: self.frame, 4: self.node, 5: self.process,
                    6: self.thread, 7: self.symbol, 8: self.sample, 9: self.wait, 10: self.account,
                    11: self.counter, 12: self.meta, 13: self.heap_site, 14: self.heap_record,
-                   15: self.memory_record, 16: self.call, 17: self.slow_call}
+                   15: self.memory_record, 16: self.call, 17: self.slow_call,
+                   18: self.object, 19: self.operation, 20: self.operation_sum,
+                   21: self.operation_detail, 22: self.operation_stack, 23: self.slow_operation,
+                   24: self.happening, 25: self.point}
         for raw in chunks(data):
             self.start_chunk()
             for kind, body in records(raw):
@@ -195,18 +211,83 @@ class Trace:
     def call(self, fields):
         pid, name = fields.varint(), self.text(fields)
         totals = fields.many(5)
+        self.calls[f"{pid} {name}"] = (*totals, self.buckets(fields))
+
+    @staticmethod
+    def buckets(fields):
         buckets, at = {}, 0
         for _ in range(fields.varint()):
             at += fields.varint()
+            assert at < 248, "a bucket that is none"
             buckets[at] = fields.varint()
             at += 1
-        self.calls[f"{pid} {name}"] = (*totals, buckets)
+        assert sum(buckets.values()) < 1 << 64
+        return buckets
 
     def slow_call(self, fields):
         time_ns = self.time(fields)
         thread, node = fields.many(2)
         name, duration_ns = self.text(fields), fields.varint()
         self.slow_calls.append((time_ns, duration_ns, fields.zigzag(), thread, node, name))
+
+    def object(self, fields):
+        self.objects.append((OBJECT_KINDS[fields.varint()], self.text(fields)))
+
+    def operation(self, fields):
+        kind, pid, thread, which = fields.many(4)
+        self.operations.append({"class": CLASSES[kind], "pid": pid, "thread": thread,
+                                "object": self.objects[which], "name": self.text(fields), "time_ns": 0,
+                                "count": 0, "errors": 0, "bytes": 0, "total_ns": 0, "max_ns": 0,
+                                "buckets": None, "results": None, "stacks": {}})
+
+    def operation_time(self, fields):
+        self.last_operation_ns += fields.zigzag()
+        return self.last_operation_ns
+
+    def the_operation(self, fields):
+        self.last_operation += fields.zigzag()
+        assert self.last_operation > 0, "an operation that is none"
+        return self.operations[self.last_operation]
+
+    def operation_sum(self, fields):
+        time_ns = self.operation_time(fields)
+        operation = self.the_operation(fields)
+        assert time_ns >= operation["time_ns"], "an operation goes back in time"
+        operation["time_ns"] = time_ns
+        for name in ("count", "errors", "bytes", "total_ns", "max_ns"):
+            operation[name] += fields.varint()
+            assert operation[name] < 1 << 64
+        self.sums += 1
+
+    def operation_detail(self, fields):
+        operation = self.the_operation(fields)
+        operation["buckets"] = self.buckets(fields)
+        results = [fields.many(2) for _ in range(fields.varint())]
+        operation["results"] = dict(results)
+        assert len(results) <= 16 and len(operation["results"]) == len(results)
+
+    def operation_stack(self, fields):
+        operation = self.the_operation(fields)
+        node, *numbers = fields.many(4)
+        operation["stacks"][node] = numbers
+
+    def slow_operation(self, fields):
+        time_ns = self.operation_time(fields)
+        operation, thread, node, which, duration_ns = fields.many(5)
+        self.slow_operations.append((time_ns, duration_ns, fields.zigzag(), thread, node,
+                                     self.operations[operation]["name"], self.objects[which]))
+
+    def happening(self, fields):
+        time_ns = self.operation_time(fields)
+        pid, what, value = fields.many(3)
+        self.happenings.append((time_ns, pid, HAPPENINGS[what], value, self.text(fields)))
+
+    def point(self, fields):
+        time_ns = self.operation_time(fields)
+        pid, metric = fields.many(2)
+        self.last_points[metric] += fields.zigzag()
+        if metric in POINTS:
+            self.points.append((time_ns, pid, POINTS[metric], self.last_points[metric]))
 
     def counter(self, fields):
         name = self.text(fields)
@@ -254,6 +335,13 @@ def main():
         "memory": trace.memory,
         "calls": trace.calls,
         "slow_calls": trace.slow_calls,
+        "operations": [{**operation, "stacks": [[trace.stack(node), *numbers] for node, numbers
+                                                in operation["stacks"].items()]}
+                       for operation in trace.operations[1:]],
+        "operation_sums": trace.sums,
+        "slow_operations": trace.slow_operations,
+        "happenings": trace.happenings,
+        "points": trace.points,
         "first_sample": [trace.samples[0][0], trace.stack(trace.samples[0][2])] if trace.samples else None,
     }, sys.stdout)
 

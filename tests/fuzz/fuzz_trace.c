@@ -19,7 +19,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes);
 
 /* What the reader has announced so far. */
 struct seen {
-  uint32_t strings, modules, frames, nodes, threads, heap_sites;
+  uint32_t strings, modules, frames, nodes, threads, heap_sites, objects, operations;
 };
 
 static int on_string(void *context, uint32_t id, const char *text, size_t bytes) {
@@ -98,11 +98,15 @@ static int on_heap(void *context, const struct trace_heap *heap) {
   return 0;
 }
 
-static int on_call(void *context, const struct trace_call *call) {
-  (void)context;
+static void require_buckets(const uint64_t buckets[TRACE_BUCKETS]) {
   uint64_t sum = 0;
   for (uint32_t i = 0; i < TRACE_BUCKETS; i++)
-    REQUIRE(!__builtin_add_overflow(sum, call->buckets[i], &sum));
+    REQUIRE(!__builtin_add_overflow(sum, buckets[i], &sum));
+}
+
+static int on_call(void *context, const struct trace_call *call) {
+  (void)context;
+  require_buckets(call->buckets);
   REQUIRE(call->name && call->max_ns <= 1ull << 53);
   return 0;
 }
@@ -111,6 +115,66 @@ static int on_slow_call(void *context, const struct trace_slow_call *call) {
   const struct seen *seen = context;
   REQUIRE(call->thread && call->thread <= seen->threads && call->node <= seen->nodes);
   REQUIRE(call->name && call->duration_ns <= 1ull << 53);
+  return 0;
+}
+
+static int on_object(void *context, uint32_t id, const struct trace_object *object) {
+  struct seen *seen = context;
+  REQUIRE(id == ++seen->objects && object->name);
+  REQUIRE(object->kind >= OBJECT_FILE && object->kind < OBJECT_KINDS);
+  return 0;
+}
+
+static int on_operation(void *context, uint32_t id, const struct trace_operation *operation) {
+  struct seen *seen = context;
+  REQUIRE(id == ++seen->operations && operation->name);
+  REQUIRE(operation->class >= OPERATION_SYSCALL && operation->class < OPERATION_CLASSES);
+  REQUIRE(operation->thread <= seen->threads && operation->object <= seen->objects);
+  return 0;
+}
+
+static int on_operation_sum(void *context, const struct trace_operation_sum *sum) {
+  const struct seen *seen = context;
+  REQUIRE(sum->operation && sum->operation <= seen->operations);
+  REQUIRE(sum->time_ns <= 1ull << 53 && sum->max_ns <= 1ull << 53);
+  return 0;
+}
+
+static int on_operation_detail(void *context, const struct trace_operation_detail *detail) {
+  const struct seen *seen = context;
+  REQUIRE(detail->operation && detail->operation <= seen->operations);
+  REQUIRE(detail->result_count <= TRACE_RESULTS_MAX);
+  require_buckets(detail->buckets);
+  uint64_t sum = 0;
+  for (uint32_t i = 0; i < detail->result_count; i++)
+    REQUIRE(detail->results[i].count &&
+            !__builtin_add_overflow(sum, detail->results[i].count, &sum));
+  return 0;
+}
+
+static int on_operation_stack(void *context, const struct trace_operation_stack *stack) {
+  const struct seen *seen = context;
+  REQUIRE(stack->operation && stack->operation <= seen->operations && stack->node <= seen->nodes);
+  return 0;
+}
+
+static int on_slow_operation(void *context, const struct trace_slow_operation *slow) {
+  const struct seen *seen = context;
+  REQUIRE(slow->operation && slow->operation <= seen->operations && slow->node <= seen->nodes);
+  REQUIRE(slow->thread && slow->thread <= seen->threads && slow->object <= seen->objects);
+  REQUIRE(slow->time_ns <= 1ull << 53 && slow->duration_ns <= 1ull << 53);
+  return 0;
+}
+
+static int on_happening(void *context, const struct trace_happening *happening) {
+  (void)context;
+  REQUIRE(happening->what >= HAPPENING_FORK && happening->what < HAPPENINGS && happening->text);
+  return 0;
+}
+
+static int on_point(void *context, const struct trace_point *point) {
+  (void)context;
+  REQUIRE((unsigned)point->metric < POINT_METRICS && point->time_ns <= 1ull << 53);
   return 0;
 }
 
@@ -126,7 +190,15 @@ static void check_reader(const uint8_t *data, size_t bytes) {
                                                .heap_site = on_heap_site,
                                                .heap = on_heap,
                                                .call = on_call,
-                                               .slow_call = on_slow_call};
+                                               .slow_call = on_slow_call,
+                                               .object = on_object,
+                                               .operation = on_operation,
+                                               .operation_sum = on_operation_sum,
+                                               .operation_detail = on_operation_detail,
+                                               .operation_stack = on_operation_stack,
+                                               .slow_operation = on_slow_operation,
+                                               .happening = on_happening,
+                                               .point = on_point};
   struct seen seen = {0};
   struct trace_status status;
   int error = trace_read_memory(data, bytes, &visitor, &seen, &status);
@@ -205,6 +277,83 @@ static void check_memory(const struct profile *profile) {
   }
 }
 
+static void check_sums(const struct trace_operation_sum *points, size_t count, uint32_t operation) {
+  for (size_t i = 0; i < count; i++) {
+    REQUIRE(points[i].operation == operation);
+    REQUIRE(!i ||
+            (points[i - 1].time_ns <= points[i].time_ns && points[i - 1].count <= points[i].count &&
+             points[i - 1].errors <= points[i].errors && points[i - 1].bytes <= points[i].bytes &&
+             points[i - 1].total_ns <= points[i].total_ns &&
+             points[i - 1].max_ns <= points[i].max_ns));
+  }
+}
+
+/* The stacks of an operation make up its total, to the last nanosecond. */
+static void check_stacks(const struct profile *profile, const struct profile_operation *operation,
+                         uint32_t id) {
+  uint64_t count = 0, bytes = 0, total_ns = 0;
+  for (size_t i = 0; i < operation->stack_count; i++) {
+    const struct profile_operation_stack *stack =
+        &profile->operation_stacks[operation->stack_first + i];
+    REQUIRE(stack->operation == id && stack->node < profile->node_count);
+    REQUIRE(!i || stack[-1].node < stack->node);
+    REQUIRE(!__builtin_add_overflow(count, stack->count, &count));
+    REQUIRE(!__builtin_add_overflow(bytes, stack->bytes, &bytes));
+    REQUIRE(!__builtin_add_overflow(total_ns, stack->total_ns, &total_ns));
+  }
+  REQUIRE(!operation->stack_count ||
+          (count == operation->total.count && bytes == operation->total.bytes &&
+           total_ns == operation->total.total_ns));
+}
+
+static void check_operations(const struct profile *profile) {
+  size_t next_point = 0, stacks = 0;
+  for (uint32_t i = 0; i < profile->operation_count; i++) {
+    const struct profile_operation *operation = &profile->operations[i];
+    REQUIRE(operation->process < profile->process_count && operation->name);
+    REQUIRE(operation->thread == PROFILE_NONE ||
+            (operation->thread < profile->thread_count &&
+             profile->threads[operation->thread].process == operation->process));
+    REQUIRE(operation->object == PROFILE_NONE || operation->object < profile->object_count);
+    REQUIRE(operation->total.operation == i && operation->total.time_ns <= profile->duration_ns);
+    REQUIRE(operation->point_first == next_point);
+    REQUIRE(operation->stack_first + operation->stack_count <= profile->operation_stack_count);
+    check_sums(&profile->operation_points[next_point], operation->point_count, i);
+    check_stacks(profile, operation, i);
+    if (operation->detail) {
+      REQUIRE(operation->detail->operation == i);
+      require_buckets(operation->detail->buckets);
+    }
+    next_point += operation->point_count;
+    stacks += operation->stack_count;
+  }
+  REQUIRE(next_point == profile->operation_point_count);
+  REQUIRE(stacks == profile->operation_stack_count);
+}
+
+static void check_happenings(const struct profile *profile) {
+  for (size_t i = 0; i < profile->slow_operation_count; i++) {
+    const struct profile_slow_operation *slow = &profile->slow_operations[i];
+    REQUIRE(slow->operation < profile->operation_count && slow->thread < profile->thread_count);
+    REQUIRE(slow->node < profile->node_count);
+    REQUIRE(slow->object == PROFILE_NONE || slow->object < profile->object_count);
+    REQUIRE(slow->time_ns + slow->duration_ns <= profile->duration_ns);
+    REQUIRE(!i || slow[-1].time_ns <= slow->time_ns);
+  }
+  for (size_t i = 0; i < profile->happening_count; i++) {
+    const struct profile_happening *happening = &profile->happenings[i];
+    REQUIRE(happening->process < profile->process_count && happening->text);
+    REQUIRE(happening->time_ns <= profile->duration_ns);
+    REQUIRE(!i || happening[-1].time_ns <= happening->time_ns);
+  }
+  for (size_t i = 0; i < profile->point_count; i++) {
+    const struct profile_point *point = &profile->points[i];
+    REQUIRE(point->process == PROFILE_NONE || point->process < profile->process_count);
+    REQUIRE(point->time_ns <= profile->duration_ns);
+    REQUIRE(!i || point[-1].time_ns <= point->time_ns);
+  }
+}
+
 static void check_leaks(const struct profile *profile) {
   struct heap *heap;
   struct leak_report *report;
@@ -233,6 +382,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes) {
   check_tree(profile);
   check_events(profile);
   check_memory(profile);
+  check_operations(profile);
+  check_happenings(profile);
   check_leaks(profile);
   profile_fact(profile, "capture.command");
   profile_counter(profile, "lost.samples");

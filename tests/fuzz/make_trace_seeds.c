@@ -7,6 +7,7 @@
 #include <zstd.h>
 
 #include "synthetic_heap.h"
+#include "synthetic_operations.h"
 #include "trace_bytes.h"
 #include "trace_content.h"
 
@@ -72,6 +73,8 @@ int main(int argc, char **argv) {
       synthetic_put(writer, &options);
       if (i > 2)
         synthetic_heap_put(writer, i * 5);
+      if (i % 2)
+        synthetic_operations_put(writer, i, i);
       if (trace_writer_close(writer))
         return 1;
     }

@@ -16,7 +16,8 @@
 #define U32_OVERFLOW (1ull << 32)
 
 /* One of each: string 1 "s", module 1, frame 1, node 1, thread 1, heap site 1, with 10 blocks of
- * 100 bytes, 6 of 60 given back, at 1000 ns. */
+ * 100 bytes, 6 of 60 given back, at 1000 ns; object 1, operation 1 of it, which came to 10 with 4
+ * errors, 100 bytes and 80 ns, at most 50, at 1000 ns. */
 static void put_base(struct buf *raw) {
   bytes_string(raw, "s");
   BYTES_NUMBERS(raw, 2, 1, 0);
@@ -25,11 +26,15 @@ static void put_base(struct buf *raw) {
   BYTES_NUMBERS(raw, 6, 1, 7, 7, 0, 0, 1);
   BYTES_NUMBERS(raw, 13, 7, 1, 0);
   BYTES_NUMBERS(raw, 14, 2000, 2, 10, 100, 8, 80, 50);
+  BYTES_NUMBERS(raw, 18, 3, 1);
+  BYTES_NUMBERS(raw, 19, 3, 7, 1, 1, 1);
+  BYTES_NUMBERS(raw, 20, 2000, 2, 10, 4, 100, 80, 50);
 }
 
 #define BASE_LOG                                                                                   \
   "string 1 1 s\nmodule 1 s \nframe 1 1 0 1 1000 1 1 10 5\nnode 1 0 1\nthread 1 7 7 0 0 s\n"       \
-  "heap_site 1 7 1 0\nheap 1000 1 10 100 6 60 50\n"
+  "heap_site 1 7 1 0\nheap 1000 1 10 100 6 60 50\nobject 1 3 s\noperation 1 3 7 1 1 s\n"           \
+  "operation_sum 1000 1 10 4 100 80 50\n"
 
 /* Reads a file of one chunk; what was visited goes to `log`. */
 static const char *read_one(const struct buf *raw, struct buf *log) {
@@ -150,6 +155,110 @@ static void counts_that_cannot_be_are_refused(void **state) {
   REFUSED("malformed", 14, 0, 0, 0, 0, 0, 0); /* too short */
 }
 
+static void operations_of_unknown_ids_are_refused(void **state) {
+  (void)state;
+  REFUSED("id", 18, 1, 2);                               /* object: name */
+  REFUSED("id", 19, 1, 7, 2, 0, 1);                      /* operation: thread */
+  REFUSED("id", 19, 1, 7, 0, 2, 1);                      /* operation: object */
+  REFUSED("id", 19, 1, 7, 0, 0, 2);                      /* operation: name */
+  REFUSED("id", 20, 0, 2, 0, 0, 0, 0, 0);                /* sum: the operation after the last */
+  REFUSED("id", 20, 0, 1, 0, 0, 0, 0, 0);                /* sum: operation 0 */
+  REFUSED("id", 20, 0, 3, 0, 0, 0, 0, 0);                /* sum: operation -1 */
+  REFUSED("id", 20, 0, 2 * U32_OVERFLOW, 0, 0, 0, 0, 0); /* sum: 1 but for the high bits */
+  REFUSED("id", 21, 2, 0, 0);                            /* detail */
+  REFUSED("id", 21, 1, 0, 0);
+  REFUSED("id", 22, 2, 1, 0, 0, 0);       /* stack: operation */
+  REFUSED("id", 22, 0, 2, 0, 0, 0);       /* stack: node */
+  REFUSED("id", 23, 0, 2, 1, 1, 1, 0, 0); /* slow operation: operation */
+  REFUSED("id", 23, 0, 0, 1, 1, 1, 0, 0); /* slow operation: none */
+  REFUSED("id", 23, 0, 1, 2, 1, 1, 0, 0); /* slow operation: thread */
+  REFUSED("id", 23, 0, 1, 0, 1, 1, 0, 0); /* slow operation: no thread */
+  REFUSED("id", 23, 0, 1, 1, 2, 1, 0, 0); /* slow operation: node */
+  REFUSED("id", 23, 0, 1, 1, 1, 2, 0, 0); /* slow operation: object */
+  REFUSED("id", 24, 0, 7, 1, 0, 2);       /* happening: text */
+}
+
+/* Operation 1 stands at 10, 4, 100, 80 and 50. */
+static void sums_that_cannot_be_are_refused(void **state) {
+  (void)state;
+  uint64_t max = 1ull << 53;
+  REFUSED("malformed", 20, 1, 0, 0, 0, 0, 0, 0);               /* earlier than before */
+  REFUSED("malformed", 20, 2 * max, 0, 0, 0, 0, 0, 0);         /* too late */
+  REFUSED("malformed", 20, 0, 0, UINT64_MAX, 0, 0, 0, 0);      /* round to one fewer */
+  REFUSED("malformed", 20, 0, 0, UINT64_MAX - 9, 0, 0, 0, 0);  /* round to none */
+  REFUSED("malformed", 20, 0, 0, 0, UINT64_MAX - 3, 0, 0, 0);  /* errors */
+  REFUSED("malformed", 20, 0, 0, 0, 0, UINT64_MAX - 99, 0, 0); /* bytes */
+  REFUSED("malformed", 20, 0, 0, 0, 0, 0, UINT64_MAX - 79, 0); /* total_ns */
+  REFUSED("malformed", 20, 0, 0, 0, 0, 0, 0, UINT64_MAX - 49); /* max_ns */
+  REFUSED("malformed", 20, 0, 0, 0, 0, 0, 0, max - 49);        /* longer than can be */
+  REFUSED("malformed", 20, 0, 0, 0, 0, 0, 0);                  /* too short */
+}
+
+static void details_that_cannot_be_are_refused(void **state) {
+  (void)state;
+  REFUSED("malformed", 21, 0, 1, 248, 1, 0); /* buckets are 0 to 247 */
+  REFUSED("malformed", 21, 0, 2, 247, 1, 0, 1, 0);
+  REFUSED("malformed", 21, 0, 1, 0, 0, 0);                /* an empty one */
+  REFUSED("malformed", 21, 0, 2, 0, UINT64_MAX, 0, 1, 0); /* their sum */
+  REFUSED("malformed", 21, 0, UINT64_MAX, 0, 1);
+  REFUSED("malformed", 21, 0, 0, 1, 11, 0);                 /* a result that never was */
+  REFUSED("malformed", 21, 0, 0, 2, 11, 1, 11, 1);          /* the same twice */
+  REFUSED("malformed", 21, 0, 0, 2, 11, UINT64_MAX, 12, 1); /* their sum */
+  REFUSED("malformed", 21, 0, 0, 1, U32_OVERFLOW, 1);
+  REFUSED("malformed", 21, 0, 0, 2, 11, 1); /* two, and one there */
+  REFUSED("malformed", 21, 0, 0, UINT64_MAX, 11, 1);
+  REFUSED("malformed", 21, 0, 0, 17, 1, 1, 2, 1, 3, 1, 4, 1, 5, 1, 6, 1, 7, 1, 8, 1, 9, 1, 10, 1,
+          11, 1, 12, 1, 13, 1, 14, 1, 15, 1, 16, 1, 17, 1); /* one too many */
+  REFUSED("malformed", 21, 0, 0);                           /* too short */
+}
+
+static void events_of_operations_that_cannot_be_are_refused(void **state) {
+  (void)state;
+  uint64_t max = 1ull << 53;
+  REFUSED("malformed", 18, 0, 1); /* object kinds are 1 to 7 */
+  REFUSED("malformed", 18, 8, 1);
+  REFUSED("malformed", 18, U32_OVERFLOW + 1, 1);
+  REFUSED("malformed", 19, 0, 7, 0, 0, 1); /* classes are 1 to 7 */
+  REFUSED("malformed", 19, 8, 7, 0, 0, 1);
+  REFUSED("malformed", 19, 1, U32_OVERFLOW, 0, 0, 1);
+  REFUSED("malformed", 19, 1, 7, 0, 0);
+  REFUSED("malformed", 22, 0, 1, 0, 0);
+  REFUSED("malformed", 23, 0, 1, 1, 1, 1, max + 1, 0);
+  REFUSED("malformed", 23, 2001, 1, 1, 1, 1, 0, 0); /* before the start */
+  REFUSED("malformed", 23, 0, 1, 1, 1, 1, 0);
+  REFUSED("malformed", 24, 0, 7, 0, 0, 1); /* happenings are 1 to 4 */
+  REFUSED("malformed", 24, 0, 7, 5, 0, 1);
+  REFUSED("malformed", 24, 2 * max, 7, 1, 0, 1);
+  REFUSED("malformed", 24, 0, U32_OVERFLOW, 1, 0, 1);
+  REFUSED("malformed", 25, 0, 7, 64, 0); /* metrics are 0 to 63 */
+  REFUSED("malformed", 25, 0, 7, UINT64_MAX, 0);
+  REFUSED("malformed", 25, 0, U32_OVERFLOW, 0, 0);
+  REFUSED("malformed", 25, 0, 7, 0);
+}
+
+/* Numbers of 64 bits may be as large as they are, and metrics that are not known are passed on. */
+static void the_largest_numbers_are_good(void **state) {
+  (void)state;
+  struct buf raw = {0}, log = {0};
+  put_base(&raw);
+  BYTES_NUMBERS(&raw, 20, 0, 0, UINT64_MAX - 10, UINT64_MAX - 4, UINT64_MAX - 100, UINT64_MAX - 80,
+                (1ull << 53) - 50);
+  BYTES_NUMBERS(&raw, 21, 0, 2, 0, UINT64_MAX - 1, 246, 1, 2, 0, UINT64_MAX - 1, UINT32_MAX, 1);
+  BYTES_NUMBERS(&raw, 25, 0, 0, 63, 2);
+  BYTES_NUMBERS(&raw, 25, 0, 7, 63, 3);
+  BYTES_NUMBERS(&raw, 25, 0, 7, 62, 1);
+  assert_null(read_one(&raw, &log));
+  assert_string_equal(buf_text(&log),
+                      BASE_LOG "operation_sum 1000 1 18446744073709551615 18446744073709551615 "
+                               "18446744073709551615 18446744073709551615 9007199254740992\n"
+                               "operation_detail 1 0:18446744073709551614 247:1 "
+                               "0=18446744073709551614 4294967295=1\n"
+                               "point 1000 0 63 1\npoint 1000 7 63 18446744073709551615\n"
+                               "point 1000 7 62 18446744073709551615\n");
+  buf_fini(&raw);
+  buf_fini(&log);
+}
+
 static void memory_and_calls_that_cannot_be_are_refused(void **state) {
   (void)state;
   uint64_t max = 1ull << 53;
@@ -226,8 +335,32 @@ static void later_writers_may_add_records_and_fields(void **state) {
   bytes_record(&raw, 0, "", 0);
   BYTES_NUMBERS(&raw, 8, 0, 1, 1, 99, 98, 97);
   BYTES_NUMBERS(&raw, 14, 0, 0, 0, 0, 0, 0, 0, 99, 98);
+  BYTES_NUMBERS(&raw, 20, 2, 0, 1, 0, 0, 0, 0, 99, 98);
+  BYTES_NUMBERS(&raw, 21, 0, 0, 0, 99, 98);
+  BYTES_NUMBERS(&raw, 24, 0, 7, 1, 8, 0, 99);
   assert_null(read_one(&raw, &log));
-  assert_string_equal(buf_text(&log), BASE_LOG "sample 1000 1 1\nheap 1000 1 10 100 6 60 50\n");
+  assert_string_equal(buf_text(&log),
+                      BASE_LOG "sample 1000 1 1\nheap 1000 1 10 100 6 60 50\n"
+                               "operation_sum 1001 1 11 4 100 80 50\noperation_detail 1\n"
+                               "happening 1001 7 1 8 \n");
+  buf_fini(&raw);
+  buf_fini(&log);
+}
+
+/* A reader of before skips the records of operations, and must read the others as they are. */
+static void older_readers_may_skip_operations(void **state) {
+  (void)state;
+  struct buf raw = {0}, log = {0};
+  bytes_string(&raw, "s");
+  BYTES_NUMBERS(&raw, 6, 1, 7, 7, 0, 0, 1);
+  BYTES_NUMBERS(&raw, 19, 3, 7, 1, 0, 1);
+  BYTES_NUMBERS(&raw, 8, 2000, 1, 0);
+  BYTES_NUMBERS(&raw, 20, 200000, 2, 1, 0, 0, 0, 0);
+  BYTES_NUMBERS(&raw, 8, 2, 1, 0); /* 1 ns after the sample before */
+  assert_null(read_one(&raw, &log));
+  assert_string_equal(buf_text(&log),
+                      "string 1 1 s\nthread 1 7 7 0 0 s\noperation 1 3 7 1 0 s\nsample 1000 1 0\n"
+                      "operation_sum 100000 1 1 0 0 0 0\nsample 1001 1 0\n");
   buf_fini(&raw);
   buf_fini(&log);
 }
@@ -319,11 +452,17 @@ int main(void) {
       cmocka_unit_test(ids_that_were_not_announced_are_refused),
       cmocka_unit_test(values_out_of_range_are_refused),
       cmocka_unit_test(counts_that_cannot_be_are_refused),
+      cmocka_unit_test(operations_of_unknown_ids_are_refused),
+      cmocka_unit_test(sums_that_cannot_be_are_refused),
+      cmocka_unit_test(details_that_cannot_be_are_refused),
+      cmocka_unit_test(events_of_operations_that_cannot_be_are_refused),
+      cmocka_unit_test(the_largest_numbers_are_good),
       cmocka_unit_test(memory_and_calls_that_cannot_be_are_refused),
       cmocka_unit_test(later_metrics_are_ignored),
       cmocka_unit_test(bad_strings_are_refused),
       cmocka_unit_test(a_record_must_fit_its_chunk),
       cmocka_unit_test(later_writers_may_add_records_and_fields),
+      cmocka_unit_test(older_readers_may_skip_operations),
       cmocka_unit_test(repeated_strings_get_ids_of_their_own),
       cmocka_unit_test(chunk_headers_that_lie_are_refused),
       cmocka_unit_test(sizes_beyond_the_file_allocate_nothing),

@@ -146,6 +146,116 @@ static void counts_that_fall_are_dropped_and_counted(void **state) {
   free(log);
 }
 
+static void operations_that_cannot_be_are_dropped_and_counted(void **state) {
+  struct trace_writer *writer = open_new(*state);
+  struct trace_thread thread = {.thread = 1, .name = ""};
+  trace_put_thread(writer, &thread);
+  const struct trace_object object = {OBJECT_FILE, "o"};
+  const struct trace_operation good = {OPERATION_FILE, 7, 1, 1, "o"};
+  struct trace_operation bad[] = {good, good, good, good, good};
+  assert_int_equal(trace_put_object(writer, &object), 1);
+  assert_int_equal(trace_put_object(writer, &(struct trace_object){0, "o"}), 0);            /* 1 */
+  assert_int_equal(trace_put_object(writer, &(struct trace_object){OBJECT_KINDS, "o"}), 0); /* 2 */
+  assert_int_equal(trace_put_operation(writer, &good), 1);
+  bad[0].class = OPERATION_CLASSES;
+  bad[1].class = 0;
+  bad[2].thread = 2;
+  bad[3].object = 2;
+  bad[4].name = "";
+  for (size_t i = 0; i < 5; i++)
+    assert_int_equal(trace_put_operation(writer, &bad[i]), 0); /* 3 to 7 */
+  struct trace_operation_detail twice = {
+      .operation = 1, .result_count = 2, .results = {{11, 1}, {11, 2}}};
+  struct trace_operation_detail many = {.operation = 1, .result_count = TRACE_RESULTS_MAX + 1};
+  struct trace_operation_detail full = {.operation = 1, .buckets = {UINT64_MAX, 1}};
+  struct trace_operation_detail results = {
+      .operation = 1, .result_count = 2, .results = {{11, UINT64_MAX}, {12, 1}}};
+  struct trace_operation_detail unknown = {.operation = 2};
+  trace_put_operation_detail(writer, &twice);   /* 8 */
+  trace_put_operation_detail(writer, &many);    /* 9 */
+  trace_put_operation_detail(writer, &full);    /* 10 */
+  trace_put_operation_detail(writer, &results); /* 11 */
+  trace_put_operation_detail(writer, &unknown); /* 12 */
+  trace_put_operation_stack(writer, &(struct trace_operation_stack){.operation = 1, .node = 1});
+  trace_put_operation_stack(writer, &(struct trace_operation_stack){.operation = 0}); /* 13, 14 */
+  const struct trace_slow_operation slow = {.operation = 1, .thread = 1, .object = 1};
+  struct trace_slow_operation bad_slow[] = {slow, slow, slow, slow, slow};
+  bad_slow[0].operation = 0;
+  bad_slow[1].thread = 0;
+  bad_slow[2].node = 1;
+  bad_slow[3].object = 2;
+  bad_slow[4].duration_ns = UINT64_MAX;
+  for (size_t i = 0; i < 5; i++)
+    trace_put_slow_operation(writer, &bad_slow[i]); /* 15 to 19 */
+  trace_put_happening(writer, &(struct trace_happening){.what = HAPPENINGS, .text = ""}); /* 20 */
+  trace_put_happening(writer, &(struct trace_happening){.what = 0, .text = ""});          /* 21 */
+  trace_put_point(writer, &(struct trace_point){.metric = POINT_METRICS});                /* 22 */
+  trace_put_point(writer, &(struct trace_point){.time_ns = UINT64_MAX});                  /* 23 */
+  trace_put_slow_operation(writer, &slow);
+  char *log = close_and_read(writer, *state);
+  assert_string_equal(log, "thread 1 0 0 0 0 \nstring 1 1 o\nobject 1 1 o\noperation 1 2 7 1 1 o\n"
+                           "slow_operation 0 0 0 1 1 0 1\n"
+                           "string 2 12 lost.invalid\ncounter lost.invalid 23\n");
+  free(log);
+}
+
+static void sums_that_fall_are_dropped_and_counted(void **state) {
+  struct trace_writer *writer = open_new(*state);
+  assert_int_equal(trace_put_operation(writer, &(struct trace_operation){.class = 1, .name = "o"}),
+                   1);
+  const struct trace_operation_sum good = {1000, 1, 10, 4, 100, 80, 50};
+  trace_put_operation_sum(writer, &good);
+  struct trace_operation_sum bad[] = {good, good, good, good, good, good, good, good, good};
+  bad[0].operation = 2;
+  bad[1].operation = 0;
+  bad[2].time_ns = 999;
+  bad[3].count = 9;
+  bad[4].errors = 3;
+  bad[5].bytes = 99;
+  bad[6].total_ns = 79;
+  bad[7].max_ns = 49;
+  bad[8].max_ns = (1ull << 53) + 1;
+  for (size_t i = 0; i < 9; i++)
+    trace_put_operation_sum(writer, &bad[i]);
+  trace_put_operation_sum(writer, &good); /* nothing new is no mistake */
+  char *log = close_and_read(writer, *state);
+  assert_string_equal(log,
+                      "string 1 1 o\noperation 1 1 0 0 0 o\noperation_sum 1000 1 10 4 100 80 50\n"
+                      "operation_sum 1000 1 10 4 100 80 50\n"
+                      "string 2 12 lost.invalid\ncounter lost.invalid 9\n");
+  free(log);
+}
+
+/* What no error came up for is left out. */
+static void results_of_nothing_are_not_written(void **state) {
+  struct trace_writer *writer = open_new(*state);
+  assert_int_equal(trace_put_operation(writer, &(struct trace_operation){.class = 1, .name = "o"}),
+                   1);
+  struct trace_operation_detail detail = {
+      .operation = 1, .result_count = 3, .results = {{11, 0}, {12, 7}, {0, 0}}};
+  trace_put_operation_detail(writer, &detail);
+  char *log = close_and_read(writer, *state);
+  assert_string_equal(log, "string 1 1 o\noperation 1 1 0 0 0 o\noperation_detail 1 12=7\n");
+  free(log);
+}
+
+static void equal_operations_have_one_id(void **state) {
+  struct trace_writer *writer = open_new(*state);
+  struct trace_thread thread = {.thread = 1, .name = ""};
+  trace_put_thread(writer, &thread);
+  const struct trace_object objects[] = {
+      {OBJECT_FILE, "o"}, {OBJECT_PIPE, "o"}, {OBJECT_FILE, "p"}};
+  for (uint32_t i = 0; i < 6; i++)
+    assert_int_equal(trace_put_object(writer, &objects[i % 3]), i % 3 + 1);
+  const struct trace_operation operations[] = {
+      {OPERATION_FILE, 7, 1, 1, "o"}, {OPERATION_SOCKET, 7, 1, 1, "o"},
+      {OPERATION_FILE, 8, 1, 1, "o"}, {OPERATION_FILE, 7, 0, 1, "o"},
+      {OPERATION_FILE, 7, 1, 2, "o"}, {OPERATION_FILE, 7, 1, 1, "p"}};
+  for (uint32_t i = 0; i < 12; i++)
+    assert_int_equal(trace_put_operation(writer, &operations[i % 6]), i % 6 + 1);
+  free(close_and_read(writer, *state));
+}
+
 /* A free may be seen before its allocation, since the counters are read while they move. */
 static void a_free_seen_too_early_waits_for_its_allocation(void **state) {
   struct trace_writer *writer = open_new(*state);
@@ -174,6 +284,27 @@ static void steady_sites_are_small(void **state) {
                                                   second * (3000 + i), 64});
   assert_int_equal(trace_writer_flush(writer), 0);
   assert_true(trace_writer_bytes(writer) - before < 360 * 500 * 12);
+  free(close_and_read(writer, *state));
+}
+
+/* 500 system calls of a busy server: type, length, time, operation, and five counts of one to five
+ * bytes, before compression. */
+static void steady_operations_are_small(void **state) {
+  struct trace_writer *writer = open_new(*state);
+  for (uint32_t i = 0; i < 500; i++)
+    assert_int_equal(
+        trace_put_operation(
+            writer, &(struct trace_operation){.class = OPERATION_SYSCALL, .pid = i, .name = "o"}),
+        i + 1);
+  assert_int_equal(trace_writer_flush(writer), 0);
+  uint64_t before = trace_writer_bytes(writer);
+  for (uint64_t second = 1; second <= 360; second++)
+    for (uint32_t i = 0; i < 500; i++)
+      trace_put_operation_sum(
+          writer, &(struct trace_operation_sum){second * 1000000000, i + 1, second * (300 + i), 0,
+                                                second * (3000 + i), second * (1000000 + i), 1000});
+  assert_int_equal(trace_writer_flush(writer), 0);
+  assert_true(trace_writer_bytes(writer) - before < 360 * 500 * 16);
   free(close_and_read(writer, *state));
 }
 
@@ -334,6 +465,31 @@ static void persisted_values_have_names(void **state) {
   assert_string_equal(memory_metric_name(MEMORY_METRICS), "unknown");
   for (int i = 0; i < MEMORY_METRICS; i++)
     assert_string_not_equal(memory_metric_name(i), "unknown");
+  assert_string_equal(object_kind_name(OBJECT_FILE), "file");
+  assert_string_equal(object_kind_name(OBJECT_LOCK), "lock");
+  assert_string_equal(operation_class_name(OPERATION_SYSCALL), "syscall");
+  assert_string_equal(operation_class_name(OPERATION_PROBE), "probe");
+  assert_string_equal(process_happening_name(HAPPENING_OOM_KILL), "OOM kill");
+  assert_string_equal(point_metric_name(POINT_THREADS), "threads");
+  assert_string_equal(point_metric_name(POINT_RESIDENT_SHARED), "resident_shared");
+  const char *const holes[] = {
+      object_kind_name(0),          object_kind_name(OBJECT_KINDS),
+      operation_class_name(0),      operation_class_name(OPERATION_CLASSES),
+      process_happening_name(0),    process_happening_name(HAPPENINGS),
+      point_metric_name(20),        point_metric_name(POINT_METRICS),
+      point_metric_name(UINT32_MAX)};
+  for (size_t i = 0; i < sizeof(holes) / sizeof(holes[0]); i++)
+    assert_string_equal(holes[i], "unknown");
+  for (int i = 1; i < OBJECT_KINDS; i++)
+    assert_string_not_equal(object_kind_name(i), "unknown");
+  for (int i = 1; i < OPERATION_CLASSES; i++)
+    assert_string_not_equal(operation_class_name(i), "unknown");
+  for (int i = 1; i < HAPPENINGS; i++)
+    assert_string_not_equal(process_happening_name(i), "unknown");
+  for (int i = 0; i <= POINT_MEMORY_LIMIT; i++)
+    assert_string_not_equal(point_metric_name(i), "unknown");
+  for (int i = POINT_SMAPS_FIRST; i <= POINT_RESIDENT_SHARED; i++)
+    assert_string_not_equal(point_metric_name(i), "unknown");
   assert_string_equal(wait_reason_name(WAIT_UNKNOWN), "unknown");
   assert_string_equal(wait_reason_name(WAIT_GIL), "GIL");
   assert_string_equal(wait_reason_name(WAIT_STOPPED), "stopped");
@@ -348,8 +504,13 @@ int main(void) {
       TEST(strings_end_at_a_nul_and_at_their_limit),
       TEST(what_a_reader_would_refuse_is_dropped_and_counted),
       TEST(counts_that_fall_are_dropped_and_counted),
+      TEST(operations_that_cannot_be_are_dropped_and_counted),
+      TEST(sums_that_fall_are_dropped_and_counted),
+      TEST(results_of_nothing_are_not_written),
+      TEST(equal_operations_have_one_id),
       TEST(a_free_seen_too_early_waits_for_its_allocation),
       TEST(steady_sites_are_small),
+      TEST(steady_operations_are_small),
       TEST(chunks_are_written_as_data_gathers),
       TEST(monotonous_content_stays_readable),
       TEST(the_file_is_for_its_owner_only),
