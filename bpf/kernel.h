@@ -12,6 +12,8 @@
 #define PF_KTHREAD 0x00200000
 #define PF_EXITING 0x00000004
 
+#define SIGNAL_GROUP_EXIT 0x00000004
+
 #define MAX_ERRNO 4095
 
 /* Linux 5.14 renamed task_struct.state to __state. */

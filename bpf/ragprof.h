@@ -147,6 +147,7 @@ enum event_type {
   EVENT_RAW = 8,
   EVENT_SLOW = 9,
   EVENT_OBJECT = 10,
+  EVENT_HAPPENING = 11,
 };
 
 /* How a native or Python walk ended. */
@@ -293,6 +294,11 @@ struct event_thread {
   __u64 run_queue_ns;
   __u64 voluntary_switches;
   __u64 involuntary_switches;
+  __u64 minor_faults; /* of the thread, since it began; as the next two */
+  __u64 major_faults;
+  __u64 migrations;
+  __u64 ended_minor_faults; /* of those threads of the process that have ended by now */
+  __u64 ended_major_faults;
   char name[16];
 };
 
@@ -307,6 +313,20 @@ struct event_process {
   __u32 exit_code; /* as wait(2) gives it */
   __u32 generation;
   char name[16];
+};
+
+/* Something that befell a process: enum process_happening of trace/trace.h. The event may end with
+ * its text, which has a NUL. */
+#define HAPPENING_TEXT_MAX 256
+
+struct event_happening {
+  __u32 type;
+  __u32 tgid;
+  __u32 what;
+  __u32 pad;
+  __u64 time_ns;
+  __u64 value;
+  char text[HAPPENING_TEXT_MAX];
 };
 
 /* A pc outside the known mappings: user space reads the maps again. */
@@ -333,6 +353,7 @@ struct capture_counters {
   __u64 lost_objects;
   __u64 lost_operations;       /* not counted anywhere: there was no slot */
   __u64 lost_operation_stacks; /* counted, but at no stack */
+  __u64 lost_happenings;
 };
 
 #endif

@@ -22,6 +22,11 @@ static __always_inline void emit_thread(struct task_struct *task, struct thread_
       .run_queue_ns = thread->run_queue_ns,
       .voluntary_switches = thread->voluntary_switches,
       .involuntary_switches = thread->involuntary_switches,
+      .minor_faults = BPF_CORE_READ(task, min_flt),
+      .major_faults = BPF_CORE_READ(task, maj_flt),
+      .migrations = BPF_CORE_READ(task, se.nr_migrations),
+      .ended_minor_faults = BPF_CORE_READ(task, signal, min_flt),
+      .ended_major_faults = BPF_CORE_READ(task, signal, maj_flt),
   };
   if (thread->switched_in_ns && now_ns > thread->switched_in_ns)
     event.on_cpu_ns += now_ns - thread->switched_in_ns;
@@ -37,6 +42,30 @@ static __always_inline void emit_thread(struct task_struct *task, struct thread_
     COUNT(lost_threads);
 }
 
+/* enum process_happening of userspace/trace/trace.h, which cannot be included here. */
+enum { HAPPENING_FORK = 1, HAPPENING_EXEC = 2, HAPPENING_EXIT = 3, HAPPENING_OOM_KILL = 4 };
+
+static __always_inline void emit_happening(__u32 tgid, __u32 what, __u64 value, const char *text) {
+  struct event_happening event = {.type = EVENT_HAPPENING,
+                                  .tgid = tgid,
+                                  .what = what,
+                                  .time_ns = bpf_ktime_get_ns(),
+                                  .value = value};
+  long bytes = text ? bpf_probe_read_kernel_str(event.text, sizeof(event.text), text) : 0;
+  if (bytes < 0 || bytes > HAPPENING_TEXT_MAX)
+    bytes = 0;
+  if (bpf_ringbuf_output(&events, &event, __builtin_offsetof(struct event_happening, text) + bytes,
+                         BPF_RB_NO_WAKEUP))
+    COUNT(lost_happenings);
+}
+
+/* The status as wait(2) gives it: a group's exit hides that of its leader. */
+static __always_inline __u32 exit_status(struct task_struct *task) {
+  if (BPF_CORE_READ(task, signal, flags) & SIGNAL_GROUP_EXIT)
+    return BPF_CORE_READ(task, signal, group_exit_code);
+  return BPF_CORE_READ(task, group_leader, exit_code);
+}
+
 static __always_inline void emit_process(struct task_struct *task, __u32 what, __u32 parent_tgid,
                                          __u32 generation) {
   struct event_process event = {
@@ -45,7 +74,7 @@ static __always_inline void emit_process(struct task_struct *task, __u32 what, _
       .what = what,
       .parent_tgid = parent_tgid,
       .time_ns = bpf_ktime_get_ns(),
-      .exit_code = what == PROCESS_EXIT ? BPF_CORE_READ(task, group_leader, exit_code) : 0,
+      .exit_code = what == PROCESS_EXIT ? exit_status(task) : 0,
       .generation = generation,
   };
   BPF_CORE_READ_STR_INTO(&event.name, task, comm);
@@ -77,6 +106,7 @@ int BPF_PROG(on_new_task, struct task_struct *task, __u64 clone_flags) {
     return 0;
   if (tgid != parent) {
     struct process_info copy = *process;
+    emit_happening(parent, HAPPENING_FORK, tgid, NULL);
     if (!follow_children)
       return 0;
     if (bpf_map_update_elem(&processes, &tgid, &copy, 0)) {
@@ -90,7 +120,7 @@ int BPF_PROG(on_new_task, struct task_struct *task, __u64 clone_flags) {
 }
 
 SEC("tp_btf/sched_process_exec")
-int BPF_PROG(on_exec, struct task_struct *task) {
+int BPF_PROG(on_exec, struct task_struct *task, pid_t old_pid, struct linux_binprm *program) {
   __u32 tgid = task->tgid;
   struct process_info *process = bpf_map_lookup_elem(&processes, &tgid);
   if (!process)
@@ -100,6 +130,7 @@ int BPF_PROG(on_exec, struct task_struct *task) {
   process->python = 0;
   process->generation++;
   process->raw_budget = RAW_BUDGET;
+  emit_happening(tgid, HAPPENING_EXEC, 0, BPF_CORE_READ(program, filename));
   emit_process(task, PROCESS_EXEC, 0, process->generation);
   return 0;
 }
@@ -114,8 +145,21 @@ int BPF_PROG(on_exit, struct task_struct *task) {
   bpf_task_storage_delete(&threads, task);
   if (!BPF_CORE_READ(task, signal, live.counter)) {
     bpf_map_delete_elem(&processes, &tgid); /* first: no stack may follow the event */
+    emit_happening(tgid, HAPPENING_EXIT, exit_status(task), NULL);
     emit_process(task, PROCESS_EXIT, 0, 0);
   }
+  return 0;
+}
+
+/* Raw, since what it is given has changed: a TID up to Linux 6.7, then the task. */
+SEC("raw_tp/mark_victim")
+int on_oom_kill(struct bpf_raw_tracepoint_args *ctx) {
+  __u64 victim = ctx->args[0];
+  __u32 tgid = victim;
+  if (is_kernel_address(victim))
+    tgid = BPF_CORE_READ((struct task_struct *)victim, tgid);
+  if (bpf_map_lookup_elem(&processes, &tgid))
+    emit_happening(tgid, HAPPENING_OOM_KILL, 0, NULL);
   return 0;
 }
 

@@ -21,6 +21,7 @@
 #include "capture/maps.h"
 #include "capture/mmap_watch.h"
 #include "capture/naming.h"
+#include "capture/points.h"
 #include "capture/process.h"
 #include "capture/programs.h"
 #include "capture/stacks.h"
@@ -42,6 +43,7 @@ struct session {
   struct thread_store *threads;
   struct object_store *objects; /* with BPF, as the next */
   struct operation_store *operations;
+  struct point_store *points;
   struct mmap_watch *watch;
   struct ring_buffer *ring;
   struct shim *shim;              /* NULL: nothing is preloaded */
@@ -111,6 +113,7 @@ static void on_wait_sum(void *context, const struct wait_key *key, const struct 
 
 static void on_thread(struct session *session, const struct event_thread *event) {
   thread_store_report(session->threads, event, session->start_ns);
+  point_store_thread(session->points, event);
   if (event->what == THREAD_EXIT)
     operation_store_thread_end(session->operations, event->tid);
 }
@@ -132,10 +135,25 @@ static void on_process(struct session *session, const struct event_process *even
   if (event->what == PROCESS_EXIT) {
     name_jit_frames(session->stacks, process, session->writer);
     process_store_end(session->processes, process, time_ns ? time_ns : 1);
+    point_store_process_end(session->points, event->tgid, event->time_ns);
     operation_store_process_end(session->operations, event->tgid);
     session->targets_alive -= process->is_target;
   }
   put_process(session, process);
+}
+
+static void on_happening(struct session *session, const struct event_happening *event,
+                         size_t bytes) {
+  size_t room = bytes - offsetof(struct event_happening, text);
+  bool has_text = strnlen(event->text, room) < room;
+  if (!process_store_last(session->processes, event->tgid))
+    return;
+  trace_put_happening(session->writer,
+                      &(struct trace_happening){.time_ns = since_start(session, event->time_ns),
+                                                .pid = event->tgid,
+                                                .what = event->what,
+                                                .value = event->value,
+                                                .text = has_text ? event->text : ""});
 }
 
 static void on_unmapped(struct session *session, const struct event_unmapped *event) {
@@ -167,6 +185,7 @@ static int on_event(void *context, void *data, size_t bytes) {
       [EVENT_RAW] = offsetof(struct event_raw, data),
       [EVENT_SLOW] = sizeof(struct event_slow),
       [EVENT_OBJECT] = offsetof(struct event_object, data),
+      [EVENT_HAPPENING] = offsetof(struct event_happening, text),
   };
   uint32_t type = bytes >= sizeof(type) ? *(uint32_t *)data : 0;
   if (type >= sizeof(sizes) / sizeof(sizes[0]) || bytes < sizes[type])
@@ -203,6 +222,9 @@ static int on_event(void *context, void *data, size_t bytes) {
   case EVENT_OBJECT:
     object_store_add(session->objects, data, bytes);
     break;
+  case EVENT_HAPPENING:
+    on_happening(session, data, bytes);
+    break;
   }
   return 0;
 }
@@ -235,6 +257,10 @@ static int make_stores(struct session *session) {
         stack_store_new(&session->stacks, session->processes, session->tables, session->writer);
   if (!result)
     result = thread_store_new(&session->threads, session->writer);
+  struct point_sink points = {
+      .writer = session->writer, .processes = session->processes, .shim = session->shim};
+  if (!result)
+    result = point_store_new(&session->points, &points);
   if (!result && session->programs)
     result = make_operations(session);
   return result;
@@ -274,6 +300,7 @@ static void session_free(struct session *session) {
   if (session->epoll_fd >= 0)
     close(session->epoll_fd);
   operation_store_free(session->operations);
+  point_store_free(session->points);
   object_store_free(session->objects);
   thread_store_free(session->threads);
   stack_store_free(session->stacks);
@@ -419,6 +446,7 @@ int session_activate(struct session *session) {
   session->last_tick_ns = session->start_ns;
   session->last_report_ns = session->start_ns;
   session->last_flush_ns = session->start_ns;
+  point_store_begin(session->points, session->start_ns);
   facts_put_start(session->writer, &session->options);
   int result = session->programs
                    ? programs_attach(session->programs)
@@ -446,6 +474,7 @@ static void tend_programs(struct session *session, uint64_t time_ns) {
 }
 
 static int on_clock(struct session *session, uint64_t time_ns) {
+  point_store_tick(session->points, time_ns);
   if (session->programs)
     programs_tend_costs(session->programs, time_ns);
   if (time_ns - session->last_tick_ns < TICK_NS)
@@ -563,6 +592,7 @@ int session_finish(struct session *session, enum session_end end, struct session
   getrusage(RUSAGE_SELF, &session->usage_at_end);
   if (session->programs)
     stop_programs(session);
+  point_store_end(session->points, clock_now_ns());
   uint64_t end_ns = clock_now_ns();
   uint64_t lost = end_shim(session, end_ns);
   struct naming_options naming = {.inlines = session->options.inlines,

@@ -237,6 +237,13 @@ static bool iterations_moved(struct shim *shim, uint64_t now_ns) {
   return moved && now_ns >= shim->iteration_from_ns;
 }
 
+bool shim_covers(const struct shim *shim, uint32_t pid) {
+  for (uint32_t i = 0; i < shim->count; i++)
+    if (shim->processes[i]->pid == pid && shim->processes[i]->stage == SHIM_LIVE)
+      return true;
+  return false;
+}
+
 static uint64_t total_live_bytes(const struct shim *shim) {
   uint64_t bytes = 0;
   for (uint32_t i = 0; i < shim->count; i++)

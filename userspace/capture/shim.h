@@ -57,6 +57,9 @@ uint64_t shim_tick(struct shim *shim, uint64_t now_ns);
 /* Takes all there is from the regions; nothing is written afterwards but by shim_put_facts. */
 void shim_end(struct shim *shim, uint64_t now_ns);
 
+/* Whether the process has a region, and its memory is read with that. */
+bool shim_covers(const struct shim *shim, uint32_t pid);
+
 /* Counters and facts, as trace/trace.h lists them. Returns how many events were lost. */
 uint64_t shim_put_facts(const struct shim *shim, struct trace_writer *writer);
 

@@ -12,6 +12,7 @@
 
 #include "capture/clock.h"
 #include "capture/naming.h"
+#include "capture/points.h"
 
 #define SITE_BATCH 256
 #define UNKNOWN_NS NS_PER_S /* how long BPF may take to tell of a process */
@@ -388,14 +389,17 @@ static void take_off(struct trace_memory *memory, enum memory_metric metric, uin
 }
 
 /* What /proc says, without what the shim brought along. */
-static void read_proc(struct shim_process *process, uint64_t now_ns, struct trace_memory *memory) {
+static void read_proc(struct shim_process *process, const struct shim_shared *shared,
+                      uint64_t now_ns, struct trace_memory *memory) {
   struct memory_walk *walk = &process->walk;
   if (!memory_read_process((pid_t)process->pid, memory))
     return;
   if (now_ns >= process->walk_from_ns) {
     uint64_t begin_ns = clock_cost_ns();
-    if (memory_walk((pid_t)process->pid, walk))
+    if (memory_walk((pid_t)process->pid, walk)) {
       memory_set(memory, MEMORY_PSS, walk->pss_bytes);
+      points_put_walk(shared->sink.writer, memory->time_ns, process->pid, walk);
+    }
     process->walk_from_ns = now_ns + (clock_cost_ns() - begin_ns) * WALK_COST;
   }
   uint64_t region_bytes = file_bytes(process);
@@ -432,7 +436,7 @@ void shim_process_memory(struct shim_process *process, const struct shim_shared 
   const struct region_head *head = &process->head;
   struct trace_memory memory = {.time_ns = since_start(shared, now_ns), .pid = process->pid};
   if (with_proc)
-    read_proc(process, now_ns, &memory);
+    read_proc(process, shared, now_ns, &memory);
   if (head->kinds & (1u << REGION_MALLOC | 1u << REGION_PYTHON)) {
     memory_set(&memory, MEMORY_HEAP_LIVE, shim_process_live_bytes(process));
     memory_set(&memory, MEMORY_HEAP_PEAK, process->peak_bytes);

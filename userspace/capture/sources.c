@@ -11,6 +11,7 @@
 
 static const struct source sources[] = {
     {"syscalls", "system calls", {"on_syscall_enter", "on_syscall_exit"}},
+    {"oom", "processes killed for want of memory", {"on_oom_kill"}},
 };
 
 _Static_assert(sizeof(sources) / sizeof(sources[0]) <= SOURCES_MAX, "a set holds all");
@@ -19,9 +20,12 @@ _Static_assert(sizeof(sources) / sizeof(sources[0]) <= SOURCES_MAX, "a set holds
 
 /* The tracepoint of a program that needs one; NULL of others. */
 static const char *tracepoint_of(const struct bpf_program *program) {
-  static const char prefix[] = "tp_btf/";
+  static const char *const prefixes[] = {"tp_btf/", "raw_tp/"};
   const char *section = bpf_program__section_name(program);
-  return strncmp(section, prefix, sizeof(prefix) - 1) ? NULL : section + sizeof(prefix) - 1;
+  for (size_t i = 0; i < sizeof(prefixes) / sizeof(prefixes[0]); i++)
+    if (!strncmp(section, prefixes[i], strlen(prefixes[i])))
+      return section + strlen(prefixes[i]);
+  return NULL;
 }
 
 static bool has_tracepoint(const struct btf *btf, const char *name) {
