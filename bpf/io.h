@@ -11,7 +11,9 @@ struct io_call {
   struct task_struct *task;
   __u32 tgid;
   __u32 kind;     /* enum io_kind */
-  __u64 argument; /* the first */
+  __u64 argument; /* the descriptor */
+  __u64 other;    /* the second one of IO_SENDFILE and IO_SPLICE */
+  __u64 length;   /* of IO_MMAP */
   __s64 result;
   __u64 start_ns;
   __u64 ns;
@@ -20,11 +22,14 @@ struct io_call {
   __u32 pad;
 };
 
+#define MAP_ANONYMOUS 0x20
+#define NO_DESCRIPTOR 0xffffffff
+
 #include "file.h"
 #include "socket.h"
 
 /* NULL when it is not open (any more). */
-static __always_inline struct file *file_of(struct task_struct *task, __u64 fd) {
+static __always_inline struct file *file_of(struct task_struct *task, __u32 fd) {
   struct fdtable *table = BPF_CORE_READ(task, files, fdt);
   struct file *file = NULL;
   if (!table || fd >= BPF_CORE_READ(table, max_fds))
@@ -34,17 +39,47 @@ static __always_inline struct file *file_of(struct task_struct *task, __u64 fd) 
   return file;
 }
 
-/* Accounts for a call. Returns the id of the object that it was made on; 0: not known. */
-static __noinline __u64 count_io(struct io_call *call) {
-  __u64 fd = call->argument;
+static __always_inline bool moves_bytes(__u32 kind) {
+  return kind == IO_READ || kind == IO_WRITE || kind == IO_SENDFILE || kind == IO_SPLICE;
+}
+
+/* What a descriptor's call is made of, besides its result. */
+static __always_inline void find_descriptors(struct io_call *call, const struct pt_regs *regs) {
+  call->argument = syscall_argument_1(regs);
+  call->other = call->kind == IO_SENDFILE ? syscall_argument_2(regs) : syscall_argument_3(regs);
   if (call->kind == IO_OPEN || call->kind == IO_ACCEPT)
-    fd = call->result;
-  struct file *file = file_of(call->task, fd);
+    call->argument = call->result;
+  if (call->kind != IO_MMAP)
+    return;
+  call->argument =
+      syscall_argument_4(regs) & MAP_ANONYMOUS ? NO_DESCRIPTOR : syscall_argument_5(regs);
+  call->length = syscall_argument_2(regs);
+}
+
+static __noinline __u64 count_descriptor(struct io_call *call) {
+  struct file *file = file_of(call->task, call->argument);
   if (!file)
     return 0;
   if ((BPF_CORE_READ(file, f_inode, i_mode) & S_IFMT) == S_IFSOCK)
     return count_socket(call, file);
   return count_file(call, file);
+}
+
+/* Accounts for a call. Returns the id of the object that it was made on; 0: not known. */
+static __noinline __u64 count_io(struct io_call *call) {
+  if (call->kind == IO_OPEN && call->result < 0) {
+    count_failed_open(call);
+    return 0;
+  }
+  if (call->kind != IO_SENDFILE && call->kind != IO_SPLICE)
+    return count_descriptor(call);
+  bool is_splice = call->kind == IO_SPLICE;
+  call->kind = is_splice ? IO_READ : IO_WRITE;
+  __u64 object = count_descriptor(call);
+  call->kind = is_splice ? IO_WRITE : IO_READ;
+  call->argument = call->other;
+  count_descriptor(call);
+  return object;
 }
 
 #endif

@@ -35,6 +35,10 @@ enum io_kind {
   IO_OPEN,   /* its result is a descriptor */
   IO_ACCEPT, /* the same; its first argument is one as well */
   IO_CONNECT,
+  IO_MMAP,      /* its fifth argument is a descriptor */
+  IO_SENDFILE,  /* writes to its first argument what it read from its second */
+  IO_SPLICE,    /* reads from its first argument what it writes to its third */
+  IO_KINDS = 16 /* a power of two above all of them */
 };
 
 #endif

@@ -48,7 +48,7 @@ int BPF_PROG(on_syscall_exit, struct pt_regs *regs, long result) {
   else
     count_shared(slot, 1, 0, ns);
   __u32 io = io_by_syscall[number & (SYSCALLS_MAX - 1)];
-  __u64 bytes = (io == IO_READ || io == IO_WRITE) && result > 0 ? result : 0;
+  __u64 bytes = moves_bytes(io) && result > 0 ? result : 0;
   if (bytes)
     __sync_fetch_and_add(&slot->bytes, bytes);
   if (result < 0 && result >= -MAX_ERRNO)
@@ -63,13 +63,16 @@ int BPF_PROG(on_syscall_exit, struct pt_regs *regs, long result) {
   struct io_call call = {.task = task,
                          .tgid = key.tgid,
                          .kind = io,
-                         .argument = syscall_argument_1(regs),
                          .result = result,
                          .start_ns = start_ns,
                          .ns = ns,
                          .stack = stack,
                          .weight = weight};
-  __u64 object = io ? count_io(&call) : 0;
+  __u64 object = 0;
+  if (io) {
+    find_descriptors(&call, regs);
+    object = count_io(&call);
+  }
   if (is_slow)
     ship_slow(&key, task->pid, start_ns, ns, result, stack, object);
   return 0;

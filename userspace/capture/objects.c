@@ -36,10 +36,9 @@ void object_store_free(struct object_store *store) {
 
 /* ---- names ---- */
 
-/* The path of names that come from the leaf up. A single one that is no name in a folder stands
- * alone: "pipe:[17]". */
-static void put_path(struct buf *name, const struct event_object *event, size_t bytes) {
-  const char *names[OBJECT_NAMES_MAX];
+/* Names from the leaf up, each with a NUL behind it. Returns their count. */
+static size_t split_names(const struct event_object *event, size_t bytes,
+                          const char *names[OBJECT_NAMES_MAX]) {
   size_t count = 0;
   for (size_t at = 0; at < bytes && count < OBJECT_NAMES_MAX;) {
     size_t length = strnlen((const char *)event->data + at, bytes - at);
@@ -48,13 +47,41 @@ static void put_path(struct buf *name, const struct event_object *event, size_t 
     names[count++] = (const char *)event->data + at;
     at += length + 1;
   }
+  return count;
+}
+
+static void put_path(struct buf *name, const struct event_object *event, size_t bytes) {
+  const char *names[OBJECT_NAMES_MAX];
+  size_t count = split_names(event, bytes, names);
   if (event->is_cut)
     buf_put_text(name, "…");
+  if (!count)
+    buf_put_text(name, "/");
   while (count-- > 0)
-    buf_printf(name,
-               event->inode && (event->kind == OBJECT_PIPE || event->kind == OBJECT_EVENT) ? "%s"
-                                                                                           : "/%s",
-               names[count]);
+    buf_printf(name, "/%s", names[count]);
+}
+
+/* One that lies in no folder goes by its inode: "pipe:[17]". */
+static void put_pipe(struct buf *name, const struct event_object *event, size_t bytes) {
+  if (bytes)
+    put_path(name, event, bytes);
+  else
+    buf_printf(name, "pipe:[%llu]", (unsigned long long)event->inode);
+}
+
+static void put_event(struct buf *name, const struct event_object *event, size_t bytes) {
+  const char *names[OBJECT_NAMES_MAX];
+  if (split_names(event, bytes, names))
+    buf_printf(name, names[0][0] == '[' ? "%s" : "[%s]", names[0]);
+}
+
+/* A disk has a name and no inode. */
+static void put_device(struct buf *name, const struct event_object *event, size_t bytes) {
+  const char *names[OBJECT_NAMES_MAX];
+  if (event->inode)
+    put_path(name, event, bytes);
+  else if (split_names(event, bytes, names))
+    buf_put_text(name, names[0]);
 }
 
 static void put_address(struct buf *name, const struct object_socket *socket) {
@@ -103,8 +130,8 @@ static void put_text(struct buf *name, const struct event_object *event, size_t 
 }
 
 static void (*const put_name[OBJECT_KINDS])(struct buf *, const struct event_object *, size_t) = {
-    [OBJECT_FILE] = put_path,  [OBJECT_PIPE] = put_path,   [OBJECT_SOCKET] = put_socket,
-    [OBJECT_EVENT] = put_path, [OBJECT_DEVICE] = put_path, [OBJECT_MEMORY] = put_text,
+    [OBJECT_FILE] = put_path,   [OBJECT_PIPE] = put_pipe,     [OBJECT_SOCKET] = put_socket,
+    [OBJECT_EVENT] = put_event, [OBJECT_DEVICE] = put_device, [OBJECT_MEMORY] = put_text,
     [OBJECT_LOCK] = put_lock,
 };
 
