@@ -84,23 +84,30 @@ static __noinline __u32 slot_new(struct operation_key *key) {
   return index;
 }
 
-/* The slot of an operation that several threads share. NULL when there is no room. */
-static __always_inline struct operation_slot *slot_of(struct operation_key *key) {
+/* The slot of an operation that several threads share. OPERATION_SLOT_NONE when there is no room.
+ */
+static __always_inline __u32 slot_index_of(struct operation_key *key) {
   __u32 *known = bpf_map_lookup_elem(&slot_of_key, key);
   if (known)
-    return slot_at(*known);
+    return *known;
   __u32 index = slot_new(key);
   if (index == OPERATION_SLOT_NONE)
-    return NULL;
+    return index;
   if (bpf_map_update_elem(&slot_of_key, key, &index, BPF_NOEXIST)) { /* another CPU was faster */
     struct operation_slot *slot = slot_at(index);
     if (slot)
       slot->key.class = 0;
     bpf_map_push_elem(&free_slots, &index, 0);
     known = bpf_map_lookup_elem(&slot_of_key, key);
-    return known ? slot_at(*known) : NULL;
+    return known ? *known : OPERATION_SLOT_NONE;
   }
-  return slot_at(index);
+  return index;
+}
+
+/* The same; NULL when there is no room. */
+static __always_inline struct operation_slot *slot_of(struct operation_key *key) {
+  __u32 index = slot_index_of(key);
+  return index == OPERATION_SLOT_NONE ? NULL : slot_at(index);
 }
 
 /* The slot of a thread's system call. A thread that finds none uses that of its process. */
@@ -246,7 +253,7 @@ static __always_inline void count_at_stack(const struct operation_key *key, __u6
 
 /* The stack of the current thread, user side only, in its own context with preemption off.
  * STACK_LOST when there is none. */
-static __noinline __u64 current_stack(struct process_info *process) {
+static __noinline __attribute__((unused)) __u64 current_stack(struct process_info *process) {
   __u32 kind = SCRATCH_CALL;
   struct scratch *scratch = bpf_map_lookup_elem(&scratches, &kind);
   if (!scratch || !process)

@@ -28,17 +28,6 @@ struct io_call {
 #include "file.h"
 #include "socket.h"
 
-/* NULL when it is not open (any more). */
-static __always_inline struct file *file_of(struct task_struct *task, __u32 fd) {
-  struct fdtable *table = BPF_CORE_READ(task, files, fdt);
-  struct file *file = NULL;
-  if (!table || fd >= BPF_CORE_READ(table, max_fds))
-    return NULL;
-  struct file **files = BPF_CORE_READ(table, fd);
-  bpf_probe_read_kernel(&file, sizeof(file), files + fd);
-  return file;
-}
-
 static __always_inline bool moves_bytes(__u32 kind) {
   return kind == IO_READ || kind == IO_WRITE || kind == IO_SENDFILE || kind == IO_SPLICE;
 }

@@ -93,6 +93,15 @@ struct {
 
 #define SYSCALLS_MAX 512
 
+/* What pages that a thread reads are counted at, while it goes on with the same file and call. */
+struct device_read {
+  __u64 inode;
+  __u64 number;     /* of the inode */
+  __u64 syscall_ns; /* 0: page faults */
+  __u32 slot;       /* OPERATION_SLOT_NONE: they are not counted */
+  __u32 serial;     /* of the slot's use */
+};
+
 /* What is kept of a thread while it is watched. Exists only for threads of profiled processes. */
 struct thread_state {
   __u64 start_ns;
@@ -105,6 +114,7 @@ struct thread_state {
   __u64 on_cpu_ns;
   __u64 blocked_ns;
   __u64 run_queue_ns;
+  __u64 fault_wait_ns; /* off the CPU in page faults, since the last major one */
   __u64 voluntary_switches;
   __u64 involuntary_switches;
   __u32 waker_tid;
@@ -113,6 +123,7 @@ struct thread_state {
   __u32 window_switches;
   __u32 last_switches; /* of the window before */
   __u32 pad;
+  struct device_read device_read;
   __u16 syscall_slots[SYSCALLS_MAX]; /* in operation_slots[]; OPERATION_SLOT_NONE: none yet */
 };
 

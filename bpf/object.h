@@ -57,6 +57,17 @@ struct {
   __type(value, struct event_object);
 } object_scratch __weak SEC(".maps");
 
+/* NULL when it is not open (any more). */
+static __always_inline struct file *file_of(struct task_struct *task, __u32 fd) {
+  struct fdtable *table = BPF_CORE_READ(task, files, fdt);
+  struct file *file = NULL;
+  if (!table || fd >= BPF_CORE_READ(table, max_fds))
+    return NULL;
+  struct file **files = BPF_CORE_READ(table, fd);
+  bpf_probe_read_kernel(&file, sizeof(file), files + fd);
+  return file;
+}
+
 /* What was looked at to tell a file from others. It is named by its path: a file that is renamed,
  * or that comes in the place of another one of the same name, is met as a new one. */
 struct file_identity {

@@ -11,6 +11,8 @@
 
 static const struct source sources[] = {
     {"syscalls", "system calls", {"on_syscall_enter", "on_syscall_exit"}},
+    {"pagecache", "reads that miss the page cache", {"on_page_read"}},
+    {SOURCE_FAULTS, "page faults", {"on_minor_fault", "on_major_fault"}},
     {"oom", "processes killed for want of memory", {"on_oom_kill"}},
 };
 
@@ -107,6 +109,19 @@ int sources_attach(const struct source_set *set, struct bpf_object *object,
     }
   }
   return 0;
+}
+
+bool sources_has(const struct source_set *set, const char *name) {
+  for (int i = 0; i < set->count; i++)
+    if (!strcmp(set->at[i].source->name, name))
+      return !*set->at[i].missing;
+  return false;
+}
+
+void sources_give_up(struct source_set *set, const char *name, const char *why) {
+  for (int i = 0; i < set->count; i++)
+    if (!strcmp(set->at[i].source->name, name))
+      snprintf(set->at[i].missing, sizeof(set->at[i].missing), "%s", why);
 }
 
 void sources_put(const struct source_set *set, struct trace_writer *writer) {
