@@ -98,9 +98,10 @@ static __always_inline struct unwind_mapping *find_mapping(struct native_walk *w
     return mapping;
   struct search s = {.low = w->map_first, .high = w->map_end, .key = pc, .table = w->table};
   bpf_loop(MAPPING_STEPS, search_mapping, &s, 0);
-  if (s.low <= w->map_first || s.low > MAPPINGS_MAX)
-    return NULL;
   at = s.low - 1;
+  asm volatile("" : "+r"(at)); /* 6.1 follows no bounds of s.low through the comparison below */
+  if (s.low <= w->map_first || at >= MAPPINGS_MAX)
+    return NULL;
   mapping = &w->table->at[at];
   if (pc >= mapping->end)
     return NULL;
