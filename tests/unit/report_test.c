@@ -16,7 +16,7 @@
 #include <cmocka.h>
 
 #include "base/utf8.h"
-#include "handmade.h"
+#include "handmade_system.h"
 #include "render/render.h"
 #include "render/report_name.h"
 #include "render/report_site.h"
@@ -25,6 +25,7 @@
 #define HOSTILE "<img src=x onerror=alert(1)>|`x` @all #1 \x1b[31m\xff"
 
 static struct handmade made;
+static struct handmade_system system_made;
 
 struct stacks_of_known {
   uint32_t faiss, search, tokenize, recv, evil, lock;
@@ -167,6 +168,99 @@ static void make_calls(void) {
                                    .name = "read"};
 }
 
+/* The system calls, locks and probes of the server of make_known: main reads 1,000 times from its
+ * index (4 KiB in 2 us, a quarter of it from the device), waits 100 times 40 ms for a peer, and
+ * syncs a log 20 times in 30 ms; both threads contend for a lock and for the GIL. */
+static void make_system_operations(const struct stacks_of_known *at) {
+  uint32_t index = handmade_object(&made, OBJECT_FILE, "/srv/rag/index.faiss");
+  uint32_t log = handmade_object(&made, OBJECT_FILE, "/srv/rag/<b>|log@all");
+  uint32_t peer = handmade_object(&made, OBJECT_SOCKET, "tcp 127.0.0.1:6333");
+  uint32_t disk = handmade_object(&made, OBJECT_DEVICE, "vda");
+  uint32_t lock = handmade_object(&made, OBJECT_LOCK, "0x7f0000001000");
+  uint32_t gil = handmade_object(&made, OBJECT_LOCK, "GIL");
+  handmade_operation(&made, OPERATION_SYSCALL, 0, PROFILE_NONE, "pread64", 1000, 2000)
+      ->total.bytes = 4096000;
+  handmade_operation_stack(&made, at->search, 1000, 2 * MS);
+  handmade_operation(&made, OPERATION_SYSCALL, 0, PROFILE_NONE, "recvfrom", 100, 40 * MS)
+      ->total.bytes = 6400;
+  handmade_detail(&made, &system_made)->buckets[154] = 100; /* 37.7 to 41.9 ms */
+  handmade_operation_stack(&made, at->recv, 100, 4000 * MS);
+  handmade_slow(&made, 1, 0, peer, at->recv, 40 * MS);
+  handmade_operation(&made, OPERATION_SYSCALL, 0, PROFILE_NONE, "fsync", 20, 30 * MS)
+      ->total.errors = 3;
+  struct trace_operation_detail *detail = handmade_detail(&made, &system_made);
+  detail->result_count = 1;
+  detail->results[0].error = 5;
+  detail->results[0].count = 2;
+  handmade_operation(&made, OPERATION_FILE, PROFILE_NONE, index, "read", 1000, 2000)->total.bytes =
+      4096000;
+  handmade_operation_stack(&made, at->search, 1000, 2 * MS);
+  handmade_operation(&made, OPERATION_FILE, PROFILE_NONE, index, "device read", 250, 100000)
+      ->total.bytes = 1024000;
+  handmade_operation(&made, OPERATION_FILE, PROFILE_NONE, log, "fsync", 20, 30 * MS);
+  handmade_operation_stack(&made, at->tokenize, 20, 600 * MS);
+  handmade_operation(&made, OPERATION_SOCKET, PROFILE_NONE, peer, "receive", 100, 40 * MS)
+      ->total.bytes = 6400;
+  handmade_detail(&made, &system_made)->buckets[154] = 100;
+  handmade_operation_stack(&made, at->recv, 100, 4000 * MS);
+  handmade_operation(&made, OPERATION_SOCKET, PROFILE_NONE, peer, "connect", 4, 250000);
+  handmade_operation(&made, OPERATION_BLOCK, PROFILE_NONE, disk, "read", 250, 90000)->total.bytes =
+      1024000;
+  handmade_operation(&made, OPERATION_FAULT, PROFILE_NONE, index, "major", 200, 0);
+  handmade_operation_stack(&made, at->faiss, 200, 0);
+  for (uint32_t thread = 0; thread < 2; thread++) {
+    handmade_operation(&made, OPERATION_LOCK, thread, lock, "wait", 200, 10 * MS);
+    handmade_operation_stack(&made, at->lock, 200, 2000 * MS);
+    handmade_operation(&made, OPERATION_LOCK, thread, lock, "hold", 200, 10 * MS);
+    handmade_operation_stack(&made, at->tokenize, 200, 2000 * MS);
+    handmade_operation(&made, OPERATION_LOCK, thread, gil, "wait", 300, 5 * MS);
+    handmade_operation(&made, OPERATION_LOCK, 1 - thread, gil, "hold", 300, 5 * MS);
+    handmade_operation_stack(&made, at->search, 300, 1500 * MS);
+  }
+  handmade_operation(&made, OPERATION_PROBE, 0, PROFILE_NONE, "libfaiss.so:*search*", 50, 8 * MS);
+  handmade_detail(&made, &system_made)->buckets[136] = 50; /* 7.9 to 8.4 ms */
+  handmade_operation_stack(&made, at->faiss, 50, 400 * MS);
+}
+
+static void make_system(void) {
+  struct stacks_of_known at;
+  make_known();
+  handmade_system_init(&made, &system_made);
+  make_stacks(&at);
+  make_system_operations(&at);
+  handmade_process(&made, 200, "ls", "");
+  made.processes[1].start_ns = 50 * MS;
+  uint32_t handler = handmade_call(
+      &made, at.faiss,
+      handmade_function(&made, FRAME_KERNEL, "asm_exc_page_fault", "", "[kernel]", 0), 0);
+  handmade_wait(&made, 0, handler, WAIT_PAGE_FAULT, 700 * MS, 0);
+  static const struct {
+    enum point_metric metric;
+    uint64_t first, last;
+  } points[] = {
+      {POINT_THREADS, 2, 2},
+      {POINT_DESCRIPTORS, 20, 950},
+      {POINT_DESCRIPTORS_LIMIT, 1024, 1024},
+      {POINT_MAJOR_FAULTS, 0, 200},
+      {POINT_MINOR_FAULTS, 9000, 9500},
+      {POINT_CPU_QUOTA_US, 50000, 50000},
+      {POINT_CPU_PERIOD_US, 100000, 100000},
+      {POINT_CPU_PERIODS, 0, 100},
+      {POINT_CPU_THROTTLED, 0, 40},
+      {POINT_CPU_THROTTLED_NS, 0, 2000 * MS},
+      {POINT_MIGRATIONS, 0, 7},
+      {POINT_RESIDENT_HEAP, 1 << 20, 30 << 20},
+  };
+  for (size_t i = 0; i < sizeof(points) / sizeof(points[0]); i++) {
+    handmade_point(&made, 0, 0, points[i].metric, points[i].first);
+    handmade_point(&made, 9000 * MS, 0, points[i].metric, points[i].last);
+  }
+  handmade_happening(&made, 50 * MS, 0, HAPPENING_FORK, 200, "");
+  handmade_happening(&made, 60 * MS, 1, HAPPENING_EXEC, 0, "/usr/bin/ls");
+  handmade_happening(&made, 80 * MS, 1, HAPPENING_EXIT, 139, "");
+  handmade_fact(&made, "source.block", "this kernel has no tracepoints of block requests");
+}
+
 static char *render(const char *format, const struct render_options *options) {
   char *text = NULL;
   size_t bytes;
@@ -227,6 +321,45 @@ static void calls_are_as_known(void **state) {
   (void)state;
   make_calls();
   expect_golden("text", 100, "tests/golden/calls.txt");
+}
+
+static void the_systems_part_is_as_known(void **state) {
+  (void)state;
+  make_system();
+  expect_golden("text", 100, "tests/golden/system.txt");
+  expect_golden("markdown", 0, "tests/golden/system.md");
+  expect_golden("json", 0, "tests/golden/system.json");
+}
+
+/* What the kernel's side says is not said twice; a script gets both. */
+static void the_kernels_calls_stand_for_the_shims(void **state) {
+  (void)state;
+  make_system();
+  made.calls[made.profile.call_count++] =
+      (struct profile_call){.name = "read", .count = 7, .total_ns = 1, .max_ns = 1};
+  char *text = render("text", &(struct render_options){0});
+  assert_non_null(strstr(text, "\nSystem calls "));
+  assert_null(strstr(text, "\nCalls "));
+  free(text);
+  text = render("json", &(struct render_options){0});
+  assert_non_null(strstr(text, "\"calls\": [\n    {\n      \"name\": \"read\""));
+  assert_non_null(strstr(text, "\"syscalls\": [\n    {\n      \"name\": \"recvfrom\""));
+  free(text);
+}
+
+/* A table of one row has one, whatever is missing in it. */
+static void no_table_is_empty(void **state) {
+  (void)state;
+  make_system();
+  char *text = render("text", &(struct render_options){.width_columns = 100});
+  for (const char *at = strstr(text, "\n\n"); at; at = strstr(at + 1, "\n\n")) {
+    const char *title = at + 2, *next = strstr(title, "\n\n");
+    size_t lines = 0;
+    for (const char *line = title; line && (!next || line < next); line = strchr(line + 1, '\n'))
+      lines++;
+    assert_true(!*title || lines > 2 || !strncmp(title, "Capture", strlen("Capture")));
+  }
+  free(text);
 }
 
 static uint32_t push(uint32_t parent, enum frame_kind kind, const char *name, const char *file,
@@ -310,9 +443,9 @@ static size_t longest_line(const char *text) {
 
 static void text_fits_its_width(void **state) {
   static const uint32_t widths[] = {72, 80, 100, 120, 160, 200};
-  static void (*const makes[])(void) = {make_known, make_heap, make_calls};
+  static void (*const makes[])(void) = {make_known, make_heap, make_calls, make_system};
   (void)state;
-  for (size_t k = 0; k < 3; k++) {
+  for (size_t k = 0; k < 4; k++) {
     makes[k]();
     for (size_t i = 0; i < sizeof(widths) / sizeof(widths[0]); i++) {
       struct render_options options = {.width_columns = widths[i]};
@@ -511,6 +644,9 @@ int main(void) {
       cmocka_unit_test(json_is_as_known),
       cmocka_unit_test(memory_is_as_known),
       cmocka_unit_test(calls_are_as_known),
+      cmocka_unit_test(the_systems_part_is_as_known),
+      cmocka_unit_test(the_kernels_calls_stand_for_the_shims),
+      cmocka_unit_test(no_table_is_empty),
       cmocka_unit_test(sites_are_named_by_who_wanted_the_memory),
       cmocka_unit_test(text_fits_its_width),
       cmocka_unit_test(control_characters_stay_out),

@@ -184,6 +184,8 @@ static void find_page_faults(struct search *search) {
   found.total_ns = faults->on_cpu_ns + faults->blocked_ns;
   found.max_ns = most->max_ns;
   found.object = most->object;
+  if (found.object == PROFILE_NONE && faults->objects.count)
+    found.object = faults->objects.rows[0].object;
   found.node = most->node;
   judge(search, &found);
 }

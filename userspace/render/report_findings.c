@@ -61,11 +61,12 @@ static void say_throttled(struct words *words) {
 
 static void say_convoy(struct words *words) {
   const struct finding *found = words->found;
+  buf_printf(&words->buf, "%u %s waited %s for %s", found->thread_count,
+             found->thread_count == 1 ? "thread" : "threads", ns(words, found->total_ns),
+             found->kind == FINDING_GIL_CONVOY ? "the " : "");
   put_object(words);
-  buf_printf(&words->buf, ": %u %s waited %s for it in %s waits up to %s, %.2f at a time",
-             found->thread_count, found->thread_count == 1 ? "thread" : "threads",
-             ns(words, found->total_ns), count(words, found->count), ns(words, found->max_ns),
-             found->average);
+  buf_printf(&words->buf, " in %s waits up to %s, %.2f at a time", count(words, found->count),
+             ns(words, found->max_ns), found->average);
   if (found->thread == PROFILE_NONE)
     return;
   buf_put_text(&words->buf, "; held most by ");

@@ -461,6 +461,8 @@ static void put_processes(struct report_json *writer) {
     report_json_ms(writer, "end_ms", from->end_ns);
     json_member_u64(json, "threads", process->thread_count);
     put_split(writer, &process->time);
+    if (writer->profile->point_count || writer->profile->happening_count)
+      report_json_put_process(writer, process->process);
     close_row(writer);
   }
   close_section(writer);
@@ -499,6 +501,16 @@ static void put_row_counts(struct report_json *writer) {
       {"memory_processes", summary->memory.process_count},
       {"calls", summary->calls.sum_count},
       {"slow_calls", summary->calls.slow_count},
+      {"syscalls", summary->system.syscalls.count},
+      {"slow_syscalls", summary->system.slow.count},
+      {"files", summary->system.files.count},
+      {"peers", summary->system.peers.count},
+      {"blocks", summary->system.disks.operations.count},
+      {"fault_objects", summary->system.faults.objects.count},
+      {"fault_stacks", summary->system.faults.stack_count},
+      {"locks", summary->system.locks.count},
+      {"gil_threads", summary->system.locks.thread_count},
+      {"probes", summary->system.probes.count},
   };
   json_key(&writer->json, "row_counts");
   open_row(writer);
@@ -526,6 +538,7 @@ static void put_report(struct report_json *writer) {
   put_incomplete(writer);
   report_json_put_memory(writer);
   report_json_put_calls(writer);
+  report_json_put_system(writer);
   put_row_counts(writer);
   close_row(writer);
 }

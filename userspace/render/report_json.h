@@ -27,4 +27,9 @@ void report_json_stack(struct report_json *writer, uint32_t node);
 void report_json_put_memory(struct report_json *writer);
 void report_json_put_calls(struct report_json *writer);
 
+/* The members of the system's part, and what they add to a row of processes[]:
+ * report_json_system.c, report_json_scheduling.c. */
+void report_json_put_system(struct report_json *writer);
+void report_json_put_process(struct report_json *writer, uint32_t process);
+
 #endif

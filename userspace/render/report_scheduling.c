@@ -263,8 +263,8 @@ static void put_life(struct system_report *report, struct report_table *table, u
 
 static void put_lives(struct system_report *report) {
   static const struct report_column columns[] = {
-      {"process", REPORT_LEFT}, {"pid", REPORT_RIGHT},       {"parent", REPORT_RIGHT},
-      {"began", REPORT_RIGHT},  {"ended", REPORT_RIGHT},     {"how", REPORT_WORD},
+      {"process", REPORT_LEFT}, {"pid", REPORT_RIGHT},       {"parent", REPORT_SPARE},
+      {"began", REPORT_SPARE},  {"ended", REPORT_RIGHT},     {"how", REPORT_WORD},
       {"forks", REPORT_SPARE},  {"executable", REPORT_TAIL},
   };
   if (!report->system->processes.are_seen)

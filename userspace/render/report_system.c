@@ -286,7 +286,7 @@ static void put_faults(struct system_report *report) {
                   (const uint64_t[]){major->count, minor->count, major->bytes + minor->bytes,
                                      major->total_ns + minor->total_ns});
   }
-  table->note = faults->is_exact ? "of the kernel's own count in the first row"
+  table->note = faults->is_exact ? "the first row: as the kernel itself counts"
                                  : "major: the page had to be read";
 }
 

@@ -371,8 +371,8 @@ static void put_threads(struct tables *tables) {
 static void put_processes(struct tables *tables) {
   static const struct report_column columns[] = {
       {"process", REPORT_LEFT}, {"pid", REPORT_RIGHT},     {"threads", REPORT_RIGHT},
-      {"wall", REPORT_RIGHT},   {"on CPU", REPORT_RIGHT},  {"blocked", REPORT_RIGHT},
-      {"queued", REPORT_RIGHT}, {"samples", REPORT_RIGHT}, {"runtime", REPORT_LEFT},
+      {"wall", REPORT_SPARE},   {"on CPU", REPORT_RIGHT},  {"blocked", REPORT_RIGHT},
+      {"queued", REPORT_RIGHT}, {"samples", REPORT_SPARE}, {"runtime", REPORT_LEFT},
   };
   const struct accounting *accounting = &tables->summary->accounting;
   if (accounting->process_count < 2) /* the title names the only one */

@@ -389,12 +389,13 @@ static void put_row(struct page *page, const struct report_table *table,
       set_style(page, PLAIN);
     put_spaces(page, i == last ? 0 : GAP);
   }
-  if (!path || layout->path_is_below)
+  if (!path || !*path || layout->path_is_below)
     fputc('\n', page->out);
-  if (path && layout->path_is_below)
+  if (!path || !*path)
+    return;
+  if (layout->path_is_below)
     put_spaces(page, layout->path_indent);
-  if (path)
-    put_path(page, path, layout->path_indent);
+  put_path(page, path, layout->path_indent);
 }
 
 static void put_heading(struct page *page, const char *title, const char *note) {
