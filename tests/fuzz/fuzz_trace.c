@@ -281,7 +281,7 @@ static void check_sums(const struct trace_operation_sum *points, size_t count, u
   for (size_t i = 0; i < count; i++) {
     REQUIRE(points[i].operation == operation);
     REQUIRE(!i ||
-            (points[i - 1].time_ns <= points[i].time_ns && points[i - 1].count <= points[i].count &&
+            (points[i - 1].time_ns < points[i].time_ns && points[i - 1].count <= points[i].count &&
              points[i - 1].errors <= points[i].errors && points[i - 1].bytes <= points[i].bytes &&
              points[i - 1].total_ns <= points[i].total_ns &&
              points[i - 1].max_ns <= points[i].max_ns));

@@ -404,6 +404,32 @@ static void many_points_are_thinned_evenly(void **state) {
   }
 }
 
+/* Of each process and metric for itself; those that were there at one moment stay together. */
+static void many_points_of_metrics_are_thinned_evenly(void **state) {
+  struct fixture *fixture = *state;
+  const uint32_t series = 1024, seconds = PROFILE_METRIC_POINTS_MAX / 1024 + 100;
+  for (uint64_t second = 1; second <= seconds; second++)
+    for (uint32_t i = 0; i < series; i++) {
+      struct trace_point point = {second * 1000000000, i / 32, i % 32, second * (i + 1)};
+      trace_put_point(fixture->writer, &point);
+    }
+  const struct profile *profile = load(fixture);
+  assert_true(profile->point_count <= PROFILE_METRIC_POINTS_MAX);
+  assert_true(profile->point_count > PROFILE_METRIC_POINTS_MAX / 4);
+  assert_int_equal(profile->point_count % series, 0);
+  uint64_t last_ns = 0;
+  for (size_t i = 0; i < profile->point_count; i++) {
+    const struct profile_point *point = &profile->points[i];
+    uint32_t pid = point->process == PROFILE_NONE ? 0 : profile->processes[point->process].pid;
+    assert_int_equal(pid, i % series / 32);
+    assert_int_equal(point->metric, i % 32);
+    assert_int_equal(point->value, point->time_ns / 1000000000 * (i % series + 1));
+    assert_true(point->time_ns >= last_ns && point->time_ns <= last_ns + 5000000000);
+    last_ns = point->time_ns;
+  }
+  assert_int_equal(last_ns, seconds * 1000000000ull);
+}
+
 /* ---- The synthetic trace --------------------------------------------------------------------- */
 
 #define STEPS 7
@@ -481,10 +507,15 @@ static void a_synthetic_trace_has_its_known_operations(void **state) {
 int main(void) {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
   const struct CMUnitTest tests[] = {
-      TEST(stacks_make_up_the_total),          TEST(stacks_that_symbols_make_equal_are_added),
-      TEST(equal_operations_are_one),          TEST(details_of_equal_operations_are_added),
-      cmocka_unit_test(equal_objects_are_one), TEST(events_are_in_order_of_time),
-      TEST(many_points_are_thinned_evenly),    TEST(a_synthetic_trace_has_its_known_operations),
+      TEST(stacks_make_up_the_total),
+      TEST(stacks_that_symbols_make_equal_are_added),
+      TEST(equal_operations_are_one),
+      TEST(details_of_equal_operations_are_added),
+      cmocka_unit_test(equal_objects_are_one),
+      TEST(events_are_in_order_of_time),
+      TEST(many_points_are_thinned_evenly),
+      TEST(many_points_of_metrics_are_thinned_evenly),
+      TEST(a_synthetic_trace_has_its_known_operations),
   };
   return cmocka_run_group_tests_name("profile_operation", tests, NULL, NULL);
 }

@@ -48,6 +48,7 @@ const struct thinned_series *thinned_series(const struct thinned *thinned, uint3
 
 #define PROFILE_HEAP_POINTS_MAX (3u << 20)      /* 64 bytes each */
 #define PROFILE_OPERATION_POINTS_MAX (3u << 20) /* 56 bytes each */
+#define PROFILE_METRIC_POINTS_MAX (3u << 20)    /* 32 bytes each */
 
 /* ---- Records --------------------------------------------------------------------------------- */
 
@@ -71,6 +72,11 @@ struct loader_operation {
   const char *name;
 };
 
+struct loader_point {
+  struct profile_point point;
+  uint32_t series;
+};
+
 struct loader_operations {
   struct buf objects;            /* struct profile_object, each content once */
   struct hash object_of_content; /* → index */
@@ -82,7 +88,8 @@ struct loader_operations {
   struct hash stack_of_place;    /* operation << 32 | node → index */
   struct buf slow;               /* struct profile_slow_operation with a trace node */
   struct buf happenings;         /* struct profile_happening */
-  struct buf points_of_metrics;  /* struct profile_point */
+  struct thinned metrics;        /* struct loader_point */
+  struct hash series_of_metric;  /* process << 32 | metric → series */
 };
 
 /* The records of a trace, as they came. Arrays in bufs are indexed by trace id - 1. Strings are
@@ -154,8 +161,8 @@ int build_tree(struct profile *profile, struct loader *loader);
 /* Makes the heap sites and points of `profile`, once the tree is built. 0 or -errno. */
 int build_heap(struct profile *profile, struct loader *loader);
 
-/* Makes the operations of `profile` with their points, details and stacks, and the slow ones, once
- * the tree is built and while the loader has the threads. 0 or -errno. */
+/* Makes the operations of `profile` with their points, details and stacks, the slow ones, and the
+ * points of metrics, once the tree is built and while the loader has the threads. 0 or -errno. */
 int build_operations(struct profile *profile, struct loader *loader);
 
 /* Sorts items that begin with their time as a uint64_t; equal times stay in the order they are in.

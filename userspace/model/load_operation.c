@@ -12,6 +12,9 @@ void loader_operations_init(struct loader_operations *operations) {
       (struct thinned){.point_bytes = sizeof(struct trace_operation_sum),
                        .series_offset = offsetof(struct trace_operation_sum, operation),
                        .points_max = PROFILE_OPERATION_POINTS_MAX};
+  operations->metrics = (struct thinned){.point_bytes = sizeof(struct loader_point),
+                                         .series_offset = offsetof(struct loader_point, series),
+                                         .points_max = PROFILE_METRIC_POINTS_MAX};
 }
 
 void loader_operations_fini(struct loader_operations *operations) {
@@ -25,7 +28,8 @@ void loader_operations_fini(struct loader_operations *operations) {
   hash_fini(&operations->stack_of_place);
   buf_fini(&operations->slow);
   buf_fini(&operations->happenings);
-  buf_fini(&operations->points_of_metrics);
+  thinned_fini(&operations->metrics);
+  hash_fini(&operations->series_of_metric);
 }
 
 /* The index of the object with this content. */
@@ -145,13 +149,32 @@ int loader_on_happening(void *context, const struct trace_happening *happening) 
   return error ? error : loader_push(&loader->operations.happenings, &entry, sizeof(entry));
 }
 
+/* The series of a metric of a process. */
+static int find_series(struct loader_operations *state, const struct profile_point *point,
+                       uint32_t *series) {
+  uint64_t key = (uint64_t)point->process << 32 | point->metric;
+  const uint32_t *known = hash_get(&state->series_of_metric, key);
+  if (known) {
+    *series = *known;
+    return 0;
+  }
+  *series = (uint32_t)(state->metrics.series.length / sizeof(struct thinned_series));
+  if (hash_put(&state->series_of_metric, key, *series))
+    return error_set(ENOMEM, "out of memory");
+  return thinned_add_series(&state->metrics);
+}
+
 int loader_on_point(void *context, const struct trace_point *point) {
   struct loader *loader = context;
-  struct profile_point entry = {.time_ns = point->time_ns,
-                                .process = PROFILE_NONE,
-                                .metric = point->metric,
-                                .value = point->value};
+  struct loader_point entry = {.point = {.time_ns = point->time_ns,
+                                         .process = PROFILE_NONE,
+                                         .metric = point->metric,
+                                         .value = point->value}};
   loader_note_time(loader, point->time_ns);
-  int error = point->pid ? loader_find_process(loader, point->pid, "", &entry.process) : 0;
-  return error ? error : loader_push(&loader->operations.points_of_metrics, &entry, sizeof(entry));
+  int error = 0;
+  if (point->pid)
+    error = loader_find_process(loader, point->pid, "", &entry.point.process);
+  if (!error)
+    error = find_series(&loader->operations, &entry.point, &entry.series);
+  return error ? error : thinned_add(&loader->operations.metrics, &entry);
 }

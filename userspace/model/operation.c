@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Makes the operations of the profile: those that came out equal become one, whose numbers add up
- * theirs, and the numbers of an operation's stacks are made to add up to its total. */
+ * theirs, and the numbers of an operation's stacks are made to add up to its total. Also the points
+ * of metrics. */
 #include <errno.h>
 #include <stddef.h>
 #include <stdlib.h>
@@ -348,16 +349,30 @@ static void map_slow(struct builder *builder) {
     slow[i].operation = builder->targets[slow[i].operation];
 }
 
+static int build_metrics(struct profile *profile, struct thinned *from) {
+  const struct loader_point *points = (const struct loader_point *)from->points.data;
+  size_t count = thinned_count(from);
+  profile->points = calloc(count + 1, sizeof(*profile->points));
+  if (!profile->points)
+    return out_of_memory();
+  for (size_t i = 0; i < count; i++)
+    profile->points[i] = points[i].point;
+  profile->point_count = count;
+  thinned_fini(from);
+  return 0;
+}
+
 int build_operations(struct profile *profile, struct loader *loader) {
   struct builder builder = {.profile = profile, .from = &loader->operations};
+  int error = build_metrics(profile, &loader->operations.metrics);
   builder.count = (uint32_t)(builder.from->operations.length / sizeof(struct loader_operation));
-  if (!builder.count)
-    return 0;
+  if (error || !builder.count)
+    return error;
   builder.targets = calloc(builder.count, sizeof(*builder.targets));
   profile->operations = calloc(builder.count, sizeof(*profile->operations));
-  int error = builder.targets && profile->operations
-                  ? intern_all(&builder, (const struct profile_thread *)loader->threads.data)
-                  : out_of_memory();
+  error = builder.targets && profile->operations
+              ? intern_all(&builder, (const struct profile_thread *)loader->threads.data)
+              : out_of_memory();
   if (!error)
     error = build_points(&builder);
   if (!error) {

@@ -192,8 +192,6 @@ static int take_records(struct profile *profile, struct loader *loader) {
                                   &profile->slow_operation_count);
   profile->happenings =
       take(&loader->operations.happenings, sizeof(*profile->happenings), &profile->happening_count);
-  profile->points =
-      take(&loader->operations.points_of_metrics, sizeof(*profile->points), &profile->point_count);
   int error = take_32(&loader->processes, sizeof(*profile->processes), &profile->processes,
                       &profile->process_count);
   if (!error)
