@@ -310,7 +310,6 @@ static __always_inline void copy_rest(struct scratch *scratch, struct process_in
   struct event_raw *raw = bpf_map_lookup_elem(&raw_scratches, &kind);
   if (!raw)
     return;
-  __sync_fetch_and_add(&process->raw_budget, -1);
   raw->type = EVENT_RAW;
   raw->tgid = tgid;
   raw->id = hash_step(scratch->stack.id, bpf_ktime_get_ns());
@@ -318,6 +317,7 @@ static __always_inline void copy_rest(struct scratch *scratch, struct process_in
   raw->sp = w->sp;
   raw->bp = w->bp;
   raw->is_return = w->is_return;
+  raw->is_after_syscall = !w->is_return && is_after_syscall(w);
   raw->bytes = 0;
   for (int i = 0; i < RAW_BYTES_MAX / RAW_PAGE; i++)
     if (!copy_page(raw, w->remote))
@@ -325,6 +325,7 @@ static __always_inline void copy_rest(struct scratch *scratch, struct process_in
   __u64 bytes = raw->bytes;
   if (bytes > RAW_BYTES_MAX)
     bytes = RAW_BYTES_MAX;
+  __sync_fetch_and_add(&process->raw_budget, -(__s32)bytes);
   if (bpf_ringbuf_output(&events, raw, __builtin_offsetof(struct event_raw, data) + bytes,
                          BPF_RB_FORCE_WAKEUP))
     return;
@@ -350,7 +351,7 @@ static __always_inline void walk_native(struct scratch *scratch, struct process_
       .hint = process->map_first,
       .base = scratch->stack.kernel_count,
       .remote = remote,
-      .may_copy = process->raw_budget,
+      .may_copy = process->raw_budget > RAW_BYTES_MAX,
   };
   if (!w.table || !w.cache || !user->ip)
     return;

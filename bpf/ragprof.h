@@ -126,12 +126,14 @@ struct process_info {
   __u32 python;     /* 1 + index in python_offsets[]; 0: no interpreter */
   __u64 python_runtime;     /* run-time address of _PyRuntime */
   __u64 python_runtime_end; /* a futex in between is the GIL's */
-  __u32 raw_budget; /* how many more stacks may be copied out where a mapping is not known yet */
+  __s32 raw_budget; /* bytes of stacks that may be copied out where a mapping is not known yet */
   __u32 map_serial; /* of this run of mappings, never used again: what is remembered of them */
+  __u32 awaits_exec; /* a command that has not begun: nothing is recorded before its exec */
+  __u32 pad;
 };
 
 /* What raw_budget begins with after an exec and after each change of the mappings. */
-#define RAW_BUDGET 64
+#define RAW_BUDGET (2 << 20)
 
 /* ---- Events -------------------------------------------------------------------------------------
  *
@@ -202,7 +204,9 @@ struct event_raw {
   __u64 sp;
   __u64 bp;
   __u32 is_return;
-  __u32 bytes; /* of data, which is the memory from sp on */
+  __u32 is_after_syscall; /* ip stands behind the instruction of a system call */
+  __u32 bytes;            /* of data, which is the memory from sp on */
+  __u32 pad;
   __u8 data[RAW_BYTES_MAX];
 };
 

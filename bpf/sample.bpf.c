@@ -19,7 +19,7 @@ int on_sample(struct bpf_perf_event_data *ctx) {
   __u32 tgid = id >> 32, kind = SCRATCH_SAMPLE;
   struct process_info *process = bpf_map_lookup_elem(&processes, &tgid);
   struct scratch *scratch = bpf_map_lookup_elem(&scratches, &kind);
-  if (!process || !scratch)
+  if (!process || !scratch || process->awaits_exec)
     return 0;
   COUNT(samples);
   struct task_struct *task = bpf_get_current_task_btf();

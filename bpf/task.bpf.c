@@ -119,6 +119,19 @@ int BPF_PROG(on_new_task, struct task_struct *task, __u64 clone_flags) {
   return 0;
 }
 
+/* Watches the thread of a command from its exec on, the call included. */
+static __always_inline void watch_begun(struct task_struct *task) {
+  struct thread_state *thread =
+      bpf_task_storage_get(&threads, task, 0, BPF_LOCAL_STORAGE_GET_F_CREATE);
+  if (!thread) {
+    COUNT(lost_threads);
+    return;
+  }
+  thread->start_ns = bpf_ktime_get_ns();
+  thread->switched_in_ns = thread->start_ns;
+  thread->syscall_ns = thread->start_ns;
+}
+
 SEC("tp_btf/sched_process_exec")
 int BPF_PROG(on_exec, struct task_struct *task, pid_t old_pid, struct linux_binprm *program) {
   __u32 tgid = task->tgid;
@@ -130,18 +143,28 @@ int BPF_PROG(on_exec, struct task_struct *task, pid_t old_pid, struct linux_binp
   process->python = 0;
   process->generation++;
   process->raw_budget = RAW_BUDGET;
+  if (process->awaits_exec)
+    watch_begun(task);
+  process->awaits_exec = 0;
   emit_happening(tgid, HAPPENING_EXEC, 0, BPF_CORE_READ(program, filename));
   emit_process(task, PROCESS_EXEC, 0, process->generation);
   return 0;
+}
+
+/* A command that could not be executed. */
+static __always_inline bool has_not_begun(__u32 tgid) {
+  struct process_info *process = bpf_map_lookup_elem(&processes, &tgid);
+  return process && process->awaits_exec;
 }
 
 SEC("tp_btf/sched_process_exit")
 int BPF_PROG(on_exit, struct task_struct *task) {
   __u32 tgid = task->tgid;
   struct thread_state *thread = bpf_task_storage_get(&threads, task, 0, 0);
-  if (!thread)
+  if (!thread && !has_not_begun(tgid))
     return 0;
-  emit_thread(task, thread, THREAD_EXIT, bpf_ktime_get_ns());
+  if (thread)
+    emit_thread(task, thread, THREAD_EXIT, bpf_ktime_get_ns());
   bpf_task_storage_delete(&threads, task);
   if (!BPF_CORE_READ(task, signal, live.counter)) {
     bpf_map_delete_elem(&processes, &tgid); /* first: no stack may follow the event */
@@ -193,7 +216,7 @@ int on_task(struct bpf_iter__task *ctx) {
     return 0;
   __u32 tgid = task->tgid;
   struct process_info *process = bpf_map_lookup_elem(&processes, &tgid);
-  if (!process)
+  if (!process || process->awaits_exec)
     return 0;
   __u64 now_ns = bpf_ktime_get_ns();
   struct thread_state *thread = bpf_task_storage_get(&threads, task, 0, 0);

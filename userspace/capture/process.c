@@ -255,6 +255,7 @@ static int enter(struct process_store *store, const struct process *process) {
       .python_runtime = process->python ? runtime : 0,
       .python_runtime_end = process->python ? runtime + process->python_binary.runtime_bytes : 0,
       .raw_budget = RAW_BUDGET,
+      .awaits_exec = process->awaits_exec,
   };
   if (bpf_map_update_elem(store->maps.processes_fd, &process->pid, &info, BPF_ANY))
     return error_errno("cannot watch process %u", process->pid);
@@ -416,9 +417,15 @@ struct process *process_store_fork(struct process_store *store, uint32_t parent_
   return process;
 }
 
+int process_store_await_exec(struct process_store *store, struct process *process) {
+  process->awaits_exec = true;
+  return enter(store, process);
+}
+
 void process_store_exec(struct process_store *store, struct process *process, uint32_t generation) {
   struct process_status status;
   process->generation = generation;
+  process->awaits_exec = false;
   process->mapping_count = 0;
   process->runtime[0] = '\0';
   process->jit_module = 0;

@@ -44,6 +44,7 @@ struct process {
   uint64_t patience_ns; /* how soon they may be read again: longer after each time in vain */
   uint32_t jit_module;  /* trace id of what its run-time compiled code is put under; 0: none yet */
   bool is_target;       /* named by the user, not a child of one */
+  bool awaits_exec;     /* a command that has not begun */
   bool is_image; /* in no store: its mappings come from the process itself (capture/shim_stacks.c)
                   */
 };
@@ -80,6 +81,9 @@ struct process *process_store_last(struct process_store *store, uint32_t pid);
 /* A child that BPF has entered already: takes its parent's mappings over. NULL: out of memory. */
 struct process *process_store_fork(struct process_store *store, uint32_t parent_pid, uint32_t pid,
                                    const char *name, uint64_t now_ns);
+
+/* Nothing is recorded of it before its exec. 0 or -errno. */
+int process_store_await_exec(struct process_store *store, struct process *process);
 
 /* Reads name and mappings again after an exec, which made BPF forget the old ones. */
 void process_store_exec(struct process_store *store, struct process *process, uint32_t generation);

@@ -81,6 +81,16 @@ static bool find_table(const struct resume_store *store, const struct process *p
   return true;
 }
 
+/* glibc ends the CFI of clone, clone3 and vfork at their system call, which no frame was set up
+ * for: the return address is on top of the stack. */
+static bool step_from_syscall(struct event_raw *raw, struct unwind_registers *registers) {
+  if (!raw->is_after_syscall || registers->ip != raw->ip || registers->sp != raw->sp ||
+      !read_copy(raw, registers->sp, &registers->ip, sizeof(registers->ip)))
+    return false;
+  registers->sp += sizeof(registers->ip);
+  return true;
+}
+
 static enum walk_end end_of(enum unwind_step step) {
   switch (step) {
   case UNWIND_ROOT:
@@ -107,8 +117,12 @@ size_t resume_walk(struct resume_store *store, uint64_t id, const struct process
     if (!process_find_mapping(process, pc))
       break;
     bool known = find_table(store, process, pc, &table, &bias);
+    const struct unwind_row *row = known ? unwind_table_find(&table, pc - bias) : NULL;
+    bool has_rule = row && row->type != ROW_INVALID;
     enum unwind_step step =
-        unwind_step(known ? &table : NULL, bias, &registers, innermost, read_copy, raw);
+        !has_rule && step_from_syscall(raw, &registers)
+            ? UNWIND_STEPPED
+            : unwind_step(known ? &table : NULL, bias, &registers, innermost, read_copy, raw);
     if (step != UNWIND_STEPPED && step != UNWIND_STEPPED_SIGNAL) {
       *end = end_of(step);
       break;

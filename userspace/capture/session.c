@@ -421,6 +421,8 @@ int session_add(struct session *session, pid_t pid) {
   put_process(session, process);
   if (!session->programs)
     return watch_target(session, pid);
+  if (session->options.awaits_exec)
+    return process_store_await_exec(session->processes, process);
   if (session->options.follow_children)
     process_children(pid, add_child, session);
   return 0;

@@ -27,6 +27,7 @@ struct session_options {
   const struct shim_options *shim; /* NULL: nothing is preloaded; then BPF is needed */
   uint32_t frequency_hz;
   bool follow_children;
+  bool awaits_exec; /* the target is a command that has not begun: it counts from its exec on */
   bool inlines;
   bool follow_debuginfod;
   const char *output; /* path of the trace */

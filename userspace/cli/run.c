@@ -234,7 +234,7 @@ static int choose_sources(const struct arguments *arguments, const char *command
 
 static void tell_sources(const struct session *session) {
   if (session_without_bpf(session)[0])
-    log_info("without BPF, the command itself is asked alone: %s", session_without_bpf(session));
+    log_info("not allowed to ask the kernel, so only the preloaded library records: %s", session_without_bpf(session));
   if (session_shim_note(session)[0])
     log_info("counts are kept elsewhere than usual: %s", session_shim_note(session));
 }
@@ -255,6 +255,7 @@ static int run(const struct arguments *arguments) {
                                     child.pid, path, sizeof(path), &session_options);
   if (!exit_code)
     exit_code = choose_sources(arguments, words[0], &shim_options, library, &session_options);
+  session_options.awaits_exec = true;
   if (!exit_code) {
     recording_catch_signals();
     if (session_prepare(&session, &session_options))
