@@ -12,6 +12,7 @@ setup_file() {
   export BUILD=${RAGPROF_BUILD:-$PWD/build}
   export RAGPROF=$BUILD/ragprof
   export TRACE=$BATS_FILE_TMPDIR/t.ragprof HEAP_TRACE=$BATS_FILE_TMPDIR/heap.ragprof
+  export SYSTEM_TRACE=$BATS_FILE_TMPDIR/system.ragprof
   export RAGPROF_BROWSER_MODULES=$BUILD/browser/node_modules
   export NO_BROWSER=
   [ -x "$BUILD/workloads/make_trace" ] || return 0
@@ -21,6 +22,8 @@ setup_file() {
   done
   "$BUILD/workloads/make_trace" "$HEAP_TRACE" --samples 10000 --threads 4 --heap 170
   "$RAGPROF" flame -q -o "$BATS_FILE_TMPDIR/t.memory.html" "$HEAP_TRACE"
+  "$BUILD/workloads/make_trace" "$SYSTEM_TRACE" --samples 10000 --threads 4 --operations 150
+  "$RAGPROF" flame -q -o "$BATS_FILE_TMPDIR/t.system.html" "$SYSTEM_TRACE"
   prepare_browser
 }
 
@@ -142,6 +145,57 @@ sum() { awk '{ sum += $NF } END { printf "%.0f\n", sum }'; }
   [ "$add" -ge 973 ] && [ "$add" -le 1075 ]
 }
 
+folded_system() { "$RAGPROF" flame -q -f folded -o - --kind "$1" "$SYSTEM_TRACE"; }
+
+# What a step of tests/unit/synthetic_operations.h comes to, in microseconds or faults, times 150. Every call is counted
+# once: the device's read is a part of the file's, a lock's holder waited for nothing.
+@test "folded: what the kernel did, exactly" {
+  while read -r kind each; do
+    sum=$(folded_system "$kind" | sum)
+    difference=$((sum - each * 150))
+    echo "$kind: $sum, expected $((each * 150))"
+    [ "${difference#-}" -le 10 ]
+  done <<'END'
+syscall 342180
+io 185392
+block 47700
+fault 1280
+lock 20000
+gil 160000
+END
+}
+
+@test "folded: leaves say what was done to what" {
+  folded_system io >"$BATS_TEST_TMPDIR/out"
+  grep -q ';stream_completion (generate.py:40);.*;receive tcp 127.0.0.1:6333 15000000$' "$BATS_TEST_TMPDIR/out"
+  grep -q '^open /srv/rag/data/index.faiss 1350$' "$BATS_TEST_TMPDIR/out" # no stack of it was taken
+  run ! grep -q 'device read' "$BATS_TEST_TMPDIR/out"
+  folded_system syscall | grep -q ';futex_wait;futex 15000000$'
+  folded_system block | grep -q ';answer (app.py:118);flush vda 5700000$'
+  folded_system fault | grep -q ';asm_exc_page_fault;major /srv/rag/data/index.faiss 7500$'
+  folded_system lock | grep -q ';futex_wait;wait 0x7f1234567890 3000000$'
+  folded_system gil >"$BATS_TEST_TMPDIR/out"
+  grep -q ';take_gil;.*;waiting for the GIL 12000000$' "$BATS_TEST_TMPDIR/out"
+  [ "$(grep 'holding the GIL while others wait' "$BATS_TEST_TMPDIR/out" | sum)" = 12000000 ]
+}
+
+@test "what was not recorded cannot be drawn" {
+  for kind in syscall io block fault lock gil; do
+    for format in folded svg html; do
+      run "$RAGPROF" flame -f "$format" --kind "$kind" -o "$BATS_TEST_TMPDIR/none" "$TRACE"
+      [ "$status" -eq 1 ]
+      [[ $output == *"--kind $kind: the trace holds no "*"ragprof doctor"* ]]
+      [ ! -e "$BATS_TEST_TMPDIR/none" ]
+    done
+  done
+}
+
+@test "svg: what the kernel did" {
+  "$RAGPROF" flame -q -f svg --kind fault -o "$BATS_TEST_TMPDIR/t.svg" "$SYSTEM_TRACE"
+  grep -q 'page faults, 192000 faults in ' "$BATS_TEST_TMPDIR/t.svg"
+  grep -A1 -F '<title>major /srv/rag/data/index.faiss' "$BATS_TEST_TMPDIR/t.svg" | grep -q '^7500 faults, 3.9 %'
+}
+
 @test "memory cannot be drawn of a trace without allocations" {
   for format in folded svg html; do
     run "$RAGPROF" flame -f "$format" --kind live -o "$BATS_TEST_TMPDIR/none" "$TRACE"
@@ -197,3 +251,17 @@ memory() { TRACE=$HEAP_TRACE browser memory "$1" memory.html; }
 @test "page: a key for the next kind" { memory keyboard; }
 @test "page: memory on the timeline" { memory timeline; }
 @test "page: memory at a phone's width" { memory phone; }
+
+system() { TRACE=$SYSTEM_TRACE browser system "$1" system.html; }
+
+@test "page: totals of what the kernel did" { system totals; }
+@test "page: what the kernel did, at a glance" { system answers; }
+@test "page: waits for the GIL and its holders" { system gil; }
+@test "page: calls by thread, files by process" { system filters; }
+@test "page: a tooltip in calls and bytes" { system tooltip; }
+@test "page: series below the timeline" { system tracks; }
+@test "page: slow calls by thread" { system slow_calls; }
+@test "page: what became of processes" { system happenings; }
+@test "page: tracks can be hidden" { system toggle; }
+@test "page: the brush works on the tracks as well" { system brush; }
+@test "page: system calls at a phone's width" { system phone; }
