@@ -83,6 +83,11 @@ static __always_inline bool can_wake_futex(__u64 number) {
   return number == 202 || number == 454 || number == 456 || number == 60 || number == 231;
 }
 
+/* The call that is given no operation. */
+static __always_inline bool is_futex_wait(__u64 number) {
+  return number == 455;
+}
+
 static __always_inline __u64 thread_pointer(struct task_struct *task) {
   return BPF_CORE_READ(task, thread.fsbase);
 }
@@ -91,6 +96,7 @@ static __always_inline __u64 thread_pointer(struct task_struct *task) {
  * thread pointer, the array of pointers to further blocks at 0x510. */
 #define PTHREAD_FIRST_BLOCK 0x310
 #define PTHREAD_BLOCKS 0x510
+#define PTHREAD_TID 0x2d0 /* tid, an int */
 
 /* By system call number (arch/x86/entry/syscalls/syscall_64.tbl). */
 static const __u8 reason_by_syscall[SYSCALLS_MAX] = {

@@ -251,10 +251,10 @@ static __always_inline void count_at_stack(const struct operation_key *key, __u6
 
 /* ---- stacks and slow ones ---- */
 
-/* The stack of the current thread, user side only, in its own context with preemption off.
- * STACK_LOST when there is none. */
-static __noinline __attribute__((unused)) __u64 current_stack(struct process_info *process) {
-  __u32 kind = SCRATCH_CALL;
+/* The stack of the current thread, user side only, by a scratch of enum scratch_kind. STACK_LOST
+ * when there is none. */
+static __noinline __attribute__((unused)) __u64 current_stack_by(struct process_info *process,
+                                                                 __u32 kind) {
   struct scratch *scratch = bpf_map_lookup_elem(&scratches, &kind);
   if (!scratch || !process)
     return STACK_LOST;
@@ -264,6 +264,11 @@ static __noinline __attribute__((unused)) __u64 current_stack(struct process_inf
   copy_registers(scratch->registers, user);
   scratch->stack.kernel_count = 0;
   return collect_stack(scratch, process, task, &registers, task->tgid, NULL, kind);
+}
+
+/* The same in its own context with preemption off. */
+static __always_inline __u64 current_stack(struct process_info *process) {
+  return current_stack_by(process, SCRATCH_CALL);
 }
 
 static __always_inline void ship_slow(const struct operation_key *key, __u32 tid, __u64 start_ns,

@@ -102,6 +102,16 @@ struct device_read {
   __u32 serial;     /* of the slot's use */
 };
 
+/* What a thread has to do with locks. */
+struct lock_wait {
+  __u64 lock;           /* the object that it sleeps for; 0: none */
+  __u64 slot_of;        /* the lock whose waits are counted in `slot` */
+  __u64 unwalked_count; /* waits for the interpreter's lock that were counted at no stack yet */
+  __u64 unwalked_ns;
+  __u32 slot;
+  __u32 is_waiting; /* for `lock`: until it is woken */
+};
+
 /* What is kept of a thread while it is watched. Exists only for threads of profiled processes. */
 struct thread_state {
   __u64 start_ns;
@@ -109,7 +119,8 @@ struct thread_state {
   __u64 switched_out_ns; /* 0: on the CPU */
   __u64 woken_ns;
   __u64 stack;
-  __u64 stack_ns;   /* when `stack` was taken, in sched_switch; 0: it was not */
+  __u64 stack_ns; /* when `stack` was taken, in sched_switch; 0: it was not */
+  struct lock_wait lock_wait;
   __u64 syscall_ns; /* when the system call that it is in began; 0: none, or before the capture */
   __u64 on_cpu_ns;
   __u64 blocked_ns;

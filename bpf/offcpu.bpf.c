@@ -2,6 +2,7 @@
 /* Off-CPU intervals: what runs when a profiled thread leaves the CPU, is woken, and comes back.
  * Exact times are kept per thread. */
 #include "kernel.h"
+#include "lock.h"
 #include "reason.h"
 #include "stack.h"
 #include "wait.h"
@@ -51,6 +52,8 @@ static __always_inline void switch_out(struct task_struct *task, struct thread_s
   thread->woken_ns = 0;
   thread->waker_tid = 0;
   thread->reason = find_reason(task, process, state);
+  if (thread->reason == REASON_FUTEX || thread->reason == REASON_GIL)
+    begin_lock_wait(thread, task, process, now_ns, NULL);
   if (is_left_out(thread, now_ns)) {
     COUNT(waits_not_taken);
     thread->stack = STACK_NOT_TAKEN;
@@ -68,6 +71,7 @@ static __always_inline void switch_out(struct task_struct *task, struct thread_s
 static __always_inline void switch_in(struct task_struct *task, struct thread_state *thread,
                                       __u64 now_ns) {
   end_wait(thread, task->tgid, task->pid, now_ns);
+  end_lock_wait(thread, task->tgid, task->pid, now_ns);
   thread->switched_out_ns = 0;
   thread->switched_in_ns = now_ns;
 }
@@ -83,6 +87,25 @@ int BPF_PROG(on_switch, bool preempt, struct task_struct *prev, struct task_stru
   return 0;
 }
 
+/* Who gives a lock up is charged for the waits for it, where it does so. */
+static __always_inline void wake_lock_waiter(struct thread_state *thread, struct task_struct *task,
+                                             __u64 now_ns) {
+  __u64 id = bpf_get_current_pid_tgid(), ns = 0;
+  __u32 tgid = task->tgid, waker = id >> 32 == tgid ? thread->waker_tid : 0;
+  struct operation_key key = {};
+  __u32 weight = end_lock_sleep(thread, tgid, task->pid, waker, now_ns, &key, &ns);
+  if (!key.tid)
+    return;
+  struct process_info *process = NULL;
+  if (weight && waker)
+    process = bpf_map_lookup_elem(&processes, &tgid);
+  __u64 stack = process ? current_stack_by(process, SCRATCH_WAKE) : STACK_LOST;
+  if (stack > STACK_NOT_TAKEN)
+    charge_stack(&key, stack, 1, ns);
+  else
+    keep_unwalked(&key, 1, ns);
+}
+
 SEC("tp_btf/sched_waking")
 int BPF_PROG(on_waking, struct task_struct *task) {
   struct thread_state *thread = bpf_task_storage_get(&threads, task, 0, 0);
@@ -91,5 +114,7 @@ int BPF_PROG(on_waking, struct task_struct *task) {
   thread->woken_ns = bpf_ktime_get_ns();
   bool is_futex = thread->reason == REASON_FUTEX || thread->reason == REASON_GIL;
   thread->waker_tid = acting_thread(is_futex);
+  if (thread->lock_wait.is_waiting)
+    wake_lock_waiter(thread, task, thread->woken_ns);
   return 0;
 }

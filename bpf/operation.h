@@ -96,7 +96,7 @@ struct event_slow {
  *   FILE, PIPE, EVENT, DEVICE  the path's names from the leaf up, each with a NUL behind it; what
  *                              has no path (a pipe, an anonymous inode) has one name
  *   SOCKET                     struct object_socket, of a Unix socket with the path behind it
- *   LOCK                       u64: its address
+ *   LOCK                       struct object_lock
  *   MEMORY                     text */
 #define OBJECT_DATA_MAX 2048
 #define OBJECT_NAMES_MAX 48
@@ -111,6 +111,15 @@ struct event_object {
   __u32 device; /* of a block or character device: major << 20 | minor */
   __u64 inode;
   __u8 data[OBJECT_DATA_MAX];
+};
+
+/* Of locks that are no plain mutex the name tells what they are. */
+enum lock_kind { LOCK_PLAIN = 0, LOCK_GIL, LOCK_SEMAPHORE, LOCK_READ_WRITE, LOCK_KINDS };
+
+struct object_lock {
+  __u64 address;
+  __u32 kind;
+  __u32 pad;
 };
 
 struct object_socket {

@@ -62,15 +62,17 @@ enum python_instr_kind {
 };
 
 struct python_offsets {
-  __u16 autotss_key;    /* in _PyRuntime: i32 gilstate.autoTSSkey._key */
-  __u16 tstate_frame;   /* in PyThreadState: the top frame, or the cframe (then cframe_frame) */
-  __u16 cframe_frame;   /* in _PyCFrame: current_frame (3.11, 3.12); else OFFSET_NONE */
-  __u16 frame_back;     /* f_back / previous */
-  __u16 frame_code;     /* f_code / f_executable */
-  __u16 frame_instr;    /* f_lasti / prev_instr / instr_ptr */
-  __u16 frame_is_entry; /* u8 (3.11); else OFFSET_NONE */
-  __u16 frame_owner;    /* u8 (3.11+); else OFFSET_NONE */
-  __u16 instr_kind;     /* enum python_instr_kind */
+  __u16 autotss_key;      /* in _PyRuntime: i32 gilstate.autoTSSkey._key */
+  __u16 tstate_thread_id; /* in PyThreadState: u64 pthread_self() */
+  __u16 tstate_native_id; /* u64 TID (3.11+); else OFFSET_NONE */
+  __u16 tstate_frame;     /* in PyThreadState: the top frame, or the cframe (then cframe_frame) */
+  __u16 cframe_frame;     /* in _PyCFrame: current_frame (3.11, 3.12); else OFFSET_NONE */
+  __u16 frame_back;       /* f_back / previous */
+  __u16 frame_code;       /* f_code / f_executable */
+  __u16 frame_instr;      /* f_lasti / prev_instr / instr_ptr */
+  __u16 frame_is_entry;   /* u8 (3.11); else OFFSET_NONE */
+  __u16 frame_owner;      /* u8 (3.11+); else OFFSET_NONE */
+  __u16 instr_kind;       /* enum python_instr_kind */
   __u16 code_filename;
   __u16 code_name;
   __u16 code_qualname;    /* 3.11+ */
@@ -87,7 +89,7 @@ struct python_offsets {
   __u16 version; /* 0x030b */
   __u16 pad;
 };
-_Static_assert(sizeof(struct python_offsets) == 48, "shared with BPF");
+_Static_assert(sizeof(struct python_offsets) == 52, "shared with BPF");
 
 /* ---- Tables that user space fills ---------------------------------------------------------------
  *

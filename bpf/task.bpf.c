@@ -2,6 +2,7 @@
 /* Life of processes and threads: which ones are watched, their names and exact times, the stacks of
  * those that sleep when the capture begins. */
 #include "kernel.h"
+#include "lock.h"
 #include "reason.h"
 #include "stack.h"
 #include "wait.h"
@@ -205,6 +206,8 @@ static __always_inline void watch_existing(struct task_struct *task, struct proc
     thread->stack = collect_stack(scratch, process, task, &registers, task->tgid, task, kind);
   }
   thread->switched_out_ns = now_ns;
+  if (thread->reason == REASON_FUTEX || thread->reason == REASON_GIL)
+    begin_lock_wait(thread, task, process, now_ns, task);
 }
 
 /* Run once at the start (watches what is there), then on a clock (reports the exact times so far),
@@ -228,6 +231,7 @@ int on_task(struct bpf_iter__task *ctx) {
   }
   if (capture_ending && thread->switched_out_ns) {
     end_wait(thread, tgid, task->pid, now_ns);
+    end_lock_wait(thread, tgid, task->pid, now_ns);
     thread->switched_out_ns = now_ns;
   }
   emit_thread(task, thread, THREAD_ALIVE, now_ns);

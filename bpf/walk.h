@@ -8,8 +8,16 @@
 #include "arch.h"
 
 /* One per kind of program: a sampling interrupt can hit the program for switches. SCRATCH_CALL is
- * for programs that run in a thread's own context, with preemption off: system calls, faults. */
-enum scratch_kind { SCRATCH_SAMPLE, SCRATCH_SWITCH, SCRATCH_REMOTE, SCRATCH_CALL, SCRATCHES };
+ * for programs that run in a thread's own context, with preemption off: system calls, faults.
+ * SCRATCH_WAKE is for wake-ups, which interrupts make as well. */
+enum scratch_kind {
+  SCRATCH_SAMPLE,
+  SCRATCH_SWITCH,
+  SCRATCH_REMOTE,
+  SCRATCH_CALL,
+  SCRATCH_WAKE,
+  SCRATCHES
+};
 
 /* The piece of the stack that was read last: one read serves several frames. */
 #define WINDOW_BYTES 1024

@@ -117,11 +117,16 @@ static void put_socket(struct buf *name, const struct event_object *event, size_
 }
 
 static void put_lock(struct buf *name, const struct event_object *event, size_t bytes) {
-  uint64_t address;
-  if (bytes < sizeof(address))
+  static const char *const prefixes[LOCK_KINDS] = {
+      [LOCK_PLAIN] = "", [LOCK_SEMAPHORE] = "semaphore ", [LOCK_READ_WRITE] = "rwlock "};
+  struct object_lock lock;
+  if (bytes < sizeof(lock))
     return;
-  memcpy(&address, event->data, sizeof(address));
-  buf_printf(name, "0x%llx", (unsigned long long)address);
+  memcpy(&lock, event->data, sizeof(lock));
+  if (lock.kind == LOCK_GIL)
+    buf_put_text(name, "GIL");
+  else if (lock.kind < LOCK_KINDS)
+    buf_printf(name, "%s0x%llx", prefixes[lock.kind], (unsigned long long)lock.address);
 }
 
 static void put_text(struct buf *name, const struct event_object *event, size_t bytes) {

@@ -54,6 +54,8 @@ static const struct python_offsets rows[] = {
     {
         .version = 0x0308,
         .autotss_key = 1392 + 4,
+        .tstate_thread_id = 176,
+        .tstate_native_id = OFFSET_NONE,
         .tstate_frame = 24,
         .cframe_frame = OFFSET_NONE,
         .frame_back = 24,
@@ -75,6 +77,8 @@ static const struct python_offsets rows[] = {
     {
         .version = 0x0309,
         .autotss_key = 584 + 4,
+        .tstate_thread_id = 176,
+        .tstate_native_id = OFFSET_NONE,
         .tstate_frame = 24,
         .cframe_frame = OFFSET_NONE,
         .frame_back = 24,
@@ -96,6 +100,8 @@ static const struct python_offsets rows[] = {
     {
         .version = 0x030a,
         .autotss_key = 584 + 4,
+        .tstate_thread_id = 176,
+        .tstate_native_id = OFFSET_NONE,
         .tstate_frame = 24,
         .cframe_frame = OFFSET_NONE,
         .frame_back = 24,
@@ -117,6 +123,8 @@ static const struct python_offsets rows[] = {
     {
         .version = 0x030b,
         .autotss_key = 592 + 4,
+        .tstate_thread_id = 152,
+        .tstate_native_id = 160,
         .tstate_frame = 56,
         .cframe_frame = 8,
         .frame_back = 48,
@@ -138,6 +146,8 @@ static const struct python_offsets rows[] = {
     {
         .version = 0x030c,
         .autotss_key = 1544 + 4,
+        .tstate_thread_id = 136,
+        .tstate_native_id = 144,
         .tstate_frame = 56,
         .cframe_frame = 0,
         .frame_back = 8,
@@ -159,6 +169,8 @@ static const struct python_offsets rows[] = {
     {
         .version = 0x030d,
         .autotss_key = 2160 + 4,
+        .tstate_thread_id = 152,
+        .tstate_native_id = 160,
         .tstate_frame = 72,
         .cframe_frame = OFFSET_NONE,
         .frame_back = 8,
@@ -196,6 +208,8 @@ enum debug_word {
   DEBUG_INTERPRETERS_HEAD = 5,
   DEBUG_TSTATE_SIZE = 19,
   DEBUG_TSTATE_CURRENT_FRAME = 23,
+  DEBUG_TSTATE_THREAD_ID = 24,
+  DEBUG_TSTATE_NATIVE_ID = 25,
   DEBUG_FRAME_SIZE = 28,
   DEBUG_FRAME_PREVIOUS = 29,
   DEBUG_FRAME_EXECUTABLE = 30,
@@ -227,6 +241,10 @@ static const struct {
   uint16_t alignment;
 } debug_fields[] = {
     {DEBUG_TSTATE_CURRENT_FRAME, DEBUG_TSTATE_SIZE, offsetof(struct python_offsets, tstate_frame),
+     8},
+    {DEBUG_TSTATE_THREAD_ID, DEBUG_TSTATE_SIZE, offsetof(struct python_offsets, tstate_thread_id),
+     8},
+    {DEBUG_TSTATE_NATIVE_ID, DEBUG_TSTATE_SIZE, offsetof(struct python_offsets, tstate_native_id),
      8},
     {DEBUG_FRAME_PREVIOUS, DEBUG_FRAME_SIZE, offsetof(struct python_offsets, frame_back), 8},
     {DEBUG_FRAME_EXECUTABLE, DEBUG_FRAME_SIZE, offsetof(struct python_offsets, frame_code), 8},
