@@ -221,8 +221,11 @@ static void equal_operations_are_one(void **state) {
   put_sum(fixture, (struct trace_operation_sum){30, a, 4, 1, 150, 3000, 1200});
   put_stack(fixture, (struct trace_operation_stack){a, node, 1, 15, 300});
   put_stack(fixture, (struct trace_operation_stack){b, node, 1, 2, 90});
+  struct trace_slow_operation slow = {.time_ns = 1, .operation = b, .thread = 1};
+  trace_put_slow_operation(fixture->writer, &slow);
   const struct profile *profile = load(fixture);
   assert_int_equal(profile->operation_count, 2);
+  assert_int_equal(profile->slow_operations[0].operation, 0);
   const struct trace_operation_sum sum[] = {
       {10, 0, 1, 0, 100, 1000, 1000},
       {15, 0, 2, 1, 100, 1500, 1000},
