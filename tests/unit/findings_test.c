@@ -35,7 +35,7 @@ static void make(void) {
 static void find(void) {
   struct summary *summary;
   assert_int_equal(summary_build(&summary, &made.profile), 0);
-  findings_build(&found, summary);
+  assert_int_equal(findings_build(&found, summary), 0);
   summary_free(summary);
 }
 
@@ -90,6 +90,20 @@ static void throttling(void **state) {
   assert_int_equal(only(FINDING_THROTTLED)->count, 30);
   assert_int_equal(found.rows[0].of_count, 100);
   assert_int_equal(found.rows[0].total_ns, 1500 * MS);
+}
+
+/* Two threads ran 6 s and queued 2 s each, then ran 4 s and queued 3 s. */
+static void too_few_cpus(void **state) {
+  (void)state;
+  make();
+  handmade_point(&made, 0, 0, POINT_CPUS_ALLOWED, 1);
+  handmade_account(&made, 0, 6100 * MS, 1900 * MS, 2000 * MS);
+  handmade_account(&made, 1, 6100 * MS, 1900 * MS, 2000 * MS);
+  expect_nothing();
+  handmade_account(&made, 0, 4000 * MS, 3000 * MS, 3000 * MS);
+  handmade_account(&made, 1, 4000 * MS, 3000 * MS, 3000 * MS);
+  assert_int_equal(only(FINDING_CPU_SHORTAGE)->total_ns, 6000 * MS);
+  assert_int_equal(found.rows[0].of_count, 14000 * MS);
 }
 
 /* 200 waits of 10 ms in each of two threads: 0.4 threads wait on average. */
@@ -207,6 +221,28 @@ static void delayed_acknowledgements(void **state) {
   assert_int_equal(found.rows[0].node, node);
 }
 
+/* The receives are quick, since the wait is in the poll before them; other slow calls, and those
+ * of another length, are none of it. */
+static void delayed_acknowledgements_in_poll(void **state) {
+  (void)state;
+  make();
+  uint32_t peer = handmade_object(&made, OBJECT_SOCKET, "tcp 127.0.0.1:9000");
+  handmade_operation(&made, OPERATION_SOCKET, PROFILE_NONE, peer, "receive", 40, 1000);
+  handmade_operation(&made, OPERATION_SYSCALL, 0, PROFILE_NONE, "poll", 40, 1 * MS);
+  handmade_operation(&made, OPERATION_SYSCALL, 0, PROFILE_NONE, "sendto", 40, 1 * MS);
+  for (int i = 0; i < 9; i++)
+    handmade_slow(&made, 1, 0, peer, node, 40 * MS);
+  handmade_slow(&made, 1, 0, peer, node, 52 * MS);
+  handmade_slow(&made, 1, 0, PROFILE_NONE, node, 40 * MS);
+  handmade_slow(&made, 2, 0, peer, node, 40 * MS);
+  expect_nothing();
+  handmade_slow(&made, 1, 0, peer, node, 41 * MS);
+  assert_int_equal(only(FINDING_DELAYED_ACK)->count, 10);
+  assert_int_equal(found.rows[0].of_count, 40);
+  assert_int_equal(found.rows[0].total_ns, 401 * MS);
+  assert_int_equal(found.rows[0].node, node);
+}
+
 static void a_look_up_that_timed_out(void **state) {
   (void)state;
   make();
@@ -243,6 +279,7 @@ int main(void) {
       cmocka_unit_test(an_oom_kill),
       cmocka_unit_test(descriptors_near_the_limit),
       cmocka_unit_test(throttling),
+      cmocka_unit_test(too_few_cpus),
       cmocka_unit_test(a_lock_convoy),
       cmocka_unit_test(handing_out_work_is_no_convoy),
       cmocka_unit_test(a_gil_convoy),
@@ -250,6 +287,7 @@ int main(void) {
       cmocka_unit_test(syncing),
       cmocka_unit_test(page_faults),
       cmocka_unit_test(delayed_acknowledgements),
+      cmocka_unit_test(delayed_acknowledgements_in_poll),
       cmocka_unit_test(a_look_up_that_timed_out),
       cmocka_unit_test(a_wait_for_a_name_server),
   };

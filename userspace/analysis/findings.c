@@ -2,6 +2,8 @@
 /* Owns the thresholds from which something is said to stand out, and the search for it. */
 #include "analysis/findings.h"
 
+#include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/units.h"
@@ -16,6 +18,7 @@ static const struct threshold {
     [FINDING_OOM_KILL] = {.count = 1},
     [FINDING_DESCRIPTORS] = {.pct = 80},
     [FINDING_THROTTLED] = {.count = 5, .pct = 5},
+    [FINDING_CPU_SHORTAGE] = {.average = 0.5, .pct = 25},
     [FINDING_LOCK_CONVOY] = {.count = 100, .average = 0.2},
     [FINDING_GIL_CONVOY] = {.count = 100, .average = 0.2},
     [FINDING_SPINNING] = {.count = 20, .pct = 20},
@@ -95,6 +98,17 @@ static void find_throttling(struct search *search) {
     found.of_count = row->periods;
     found.total_ns = row->throttled_ns;
   }
+  judge(search, &found);
+}
+
+static void find_cpu_shortage(struct search *search) {
+  const struct scheduling *scheduling = &search->system->scheduling;
+  struct finding found = start(FINDING_CPU_SHORTAGE);
+  for (uint32_t i = 0; i < scheduling->count; i++) {
+    found.total_ns += scheduling->rows[i].run_queue_ns;
+    found.of_count += scheduling->rows[i].run_queue_ns + scheduling->rows[i].on_cpu_ns;
+  }
+  found.count = found.total_ns;
   judge(search, &found);
 }
 
@@ -192,20 +206,70 @@ static void find_page_faults(struct search *search) {
 
 /* ---- peers ---- */
 
-static void find_delayed_acks(struct search *search) {
+/* What was waited for in a poll that came before the receive. */
+struct stall {
+  uint64_t count;
+  uint64_t total_ns;
+  uint32_t node; /* the last one */
+};
+
+static bool is_delay(uint64_t ns) {
+  return ns >= DELAYED_LOW_NS && ns < DELAYED_HIGH_NS;
+}
+
+/* Whether a slow system call waits for what a peer sends. */
+static bool waits_for_input(const char *name) {
+  static const char *const names[] = {"read",       "readv",       "recvfrom", "recvmsg",
+                                      "poll",       "ppoll",       "select",   "pselect6",
+                                      "epoll_wait", "epoll_pwait", NULL};
+  for (const char *const *at = names; *at; at++)
+    if (!strcmp(name, *at))
+      return true;
+  return false;
+}
+
+/* Single stalls, by object; NULL: out of memory. */
+static struct stall *count_stalls(const struct profile *profile) {
+  struct stall *stalls = calloc(profile->object_count + (size_t)1, sizeof(*stalls));
+  for (size_t i = 0; stalls && i < profile->slow_operation_count; i++) {
+    const struct profile_slow_operation *slow = &profile->slow_operations[i];
+    const struct profile_operation *operation = &profile->operations[slow->operation];
+    if (slow->object >= profile->object_count || !is_delay(slow->duration_ns) ||
+        operation->class != OPERATION_SYSCALL || !waits_for_input(operation->name))
+      continue;
+    stalls[slow->object].count++;
+    stalls[slow->object].total_ns += slow->duration_ns;
+    stalls[slow->object].node = slow->node;
+  }
+  return stalls;
+}
+
+/* The time that passed in a receive, or in a poll in front of it: whichever saw more. */
+static int find_delayed_acks(struct search *search) {
   const struct io *peers = &search->system->peers;
+  struct stall *stalls = count_stalls(search->profile);
+  if (!stalls)
+    return -ENOMEM;
   for (uint32_t i = 0; i < peers->count; i++) {
     const struct operation_row *row = peers->rows[i].kinds[IO_RECEIVE];
     struct finding found = start(FINDING_DELAYED_ACK);
     if (!row)
       continue;
+    const struct stall *stall = &stalls[row->object];
     found.object = row->object;
     found.count = operations_between(search->profile, row, DELAYED_LOW_NS, DELAYED_HIGH_NS);
-    found.of_count = row->sum.count;
     found.total_ns = row->sum.total_ns;
     found.node = top_node(row);
+    if (stall->count > found.count) {
+      found.count = stall->count;
+      found.total_ns = stall->total_ns;
+      found.node = stall->node;
+    }
+    found.of_count = row->sum.count > found.count ? row->sum.count : found.count;
     judge(search, &found);
   }
+  free(stalls);
+  return 0;
 }
 
 static bool is_name_server(const struct profile *profile, uint32_t object) {
@@ -243,7 +307,7 @@ static void find_dns_timeouts(struct search *search) {
   judge(search, &found);
 }
 
-void findings_build(struct findings *findings, const struct summary *summary) {
+int findings_build(struct findings *findings, const struct summary *summary) {
   struct search search = {.findings = findings,
                           .summary = summary,
                           .system = &summary->system,
@@ -252,10 +316,12 @@ void findings_build(struct findings *findings, const struct summary *summary) {
   find_oom_kills(&search);
   find_descriptors(&search);
   find_throttling(&search);
+  find_cpu_shortage(&search);
   find_convoys(&search);
   find_spinning(&search);
   find_fsync(&search);
   find_page_faults(&search);
-  find_delayed_acks(&search);
+  int rc = find_delayed_acks(&search);
   find_dns_timeouts(&search);
+  return rc;
 }

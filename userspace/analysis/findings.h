@@ -9,8 +9,9 @@
 
 enum finding_kind {
   FINDING_OOM_KILL,
-  FINDING_DESCRIPTORS, /* open files near the limit */
-  FINDING_THROTTLED,   /* by the cgroup's CPU quota */
+  FINDING_DESCRIPTORS,  /* open files near the limit */
+  FINDING_THROTTLED,    /* by the cgroup's CPU quota */
+  FINDING_CPU_SHORTAGE, /* threads that wait for a CPU: nanoseconds of those that they wanted one */
   FINDING_LOCK_CONVOY,
   FINDING_GIL_CONVOY,
   FINDING_SPINNING,
@@ -44,6 +45,7 @@ struct findings {
   uint32_t count;
 };
 
-void findings_build(struct findings *findings, const struct summary *summary);
+/* 0 or -ENOMEM. */
+int findings_build(struct findings *findings, const struct summary *summary);
 
 #endif

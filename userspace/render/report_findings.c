@@ -59,6 +59,18 @@ static void say_throttled(struct words *words) {
                  scheduling->rows[i].quota_cpus);
 }
 
+static void say_cpu_shortage(struct words *words) {
+  const struct finding *found = words->found;
+  const struct scheduling *scheduling = &words->summary->system.scheduling;
+  buf_printf(&words->buf, "%.2f threads want to run", scheduling->runnable);
+  if (scheduling->cpus)
+    buf_printf(&words->buf, " on %" PRIu64 " %s", scheduling->cpus,
+               scheduling->cpus == 1 ? "CPU" : "CPUs");
+  buf_printf(&words->buf, ": %s in the run queue, %s of the time that they wanted one",
+             ns(words, found->total_ns),
+             report_keep_pct(words->content, percent_of(found->count, found->of_count)));
+}
+
 static void say_convoy(struct words *words) {
   const struct finding *found = words->found;
   buf_printf(&words->buf, "%u %s waited %s for %s", found->thread_count,
@@ -124,6 +136,7 @@ static const struct {
     [FINDING_OOM_KILL] = {"Out of memory", say_oom_kill, true},
     [FINDING_DESCRIPTORS] = {"Open files", say_descriptors, true},
     [FINDING_THROTTLED] = {"Throttled", say_throttled, true},
+    [FINDING_CPU_SHORTAGE] = {"CPU shortage", say_cpu_shortage, false},
     [FINDING_LOCK_CONVOY] = {"Lock convoy", say_convoy, false},
     [FINDING_GIL_CONVOY] = {"GIL convoy", say_convoy, false},
     [FINDING_SPINNING] = {"Spinning", say_spinning, false},
@@ -145,7 +158,7 @@ static void put_path(struct words *words, struct report_line *line) {
 
 void report_put_system_verdict(struct report_content *content, const struct summary *summary) {
   struct findings findings;
-  findings_build(&findings, summary);
+  content->failed |= findings_build(&findings, summary) != 0;
   for (uint32_t i = 0; i < findings.count; i++) {
     const struct finding *found = &findings.rows[i];
     struct words words = {
