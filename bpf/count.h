@@ -253,8 +253,7 @@ static __always_inline void count_at_stack(const struct operation_key *key, __u6
 
 /* The stack of the current thread, user side only, by a scratch of enum scratch_kind. STACK_LOST
  * when there is none. */
-static __noinline __attribute__((unused)) __u64 current_stack_by(struct process_info *process,
-                                                                 __u32 kind) {
+__weak __noinline __u64 current_stack_by(struct process_info *process, __u32 kind) {
   struct scratch *scratch = bpf_map_lookup_elem(&scratches, &kind);
   if (!scratch || !process)
     return STACK_LOST;

@@ -5,8 +5,9 @@
 
 #include "object.h"
 
-/* By enum io_kind. */
-static const __u8 file_operation[IO_KINDS] = {
+/* By enum io_kind. One more than is used: constants of 4, 8, 16 or 32 bytes are put into a section
+ * of their own, and bpftool gen object gives those a wrong place in the type information. */
+static const __u8 file_operation[IO_KINDS + 1] = {
     [IO_READ] = OPERATION_NAME_READ,  [IO_WRITE] = OPERATION_NAME_WRITE,
     [IO_SYNC] = OPERATION_NAME_FSYNC, [IO_OPEN] = OPERATION_NAME_OPEN,
     [IO_MMAP] = OPERATION_NAME_MMAP,

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Life of processes and threads: which ones are watched, their names and exact times, the stacks of
  * those that sleep when the capture begins. */
+#define WALKS_REMOTE
 #include "kernel.h"
 #include "lock.h"
 #include "reason.h"

@@ -15,6 +15,7 @@ enum scratch_kind {
   SCRATCH_SWITCH,
   SCRATCH_REMOTE,
   SCRATCH_CALL,
+  SCRATCH_FAULT,
   SCRATCH_WAKE,
   SCRATCHES
 };
@@ -42,11 +43,15 @@ struct {
   __type(value, struct scratch);
 } scratches __weak SEC(".maps");
 
-/* The task whose memory is read; NULL: the current one. */
+/* The task whose memory is read; NULL: the current one. Only where it may be another one
+ * (WALKS_REMOTE) the call that may sleep is there at all: a function that has it may not be called
+ * from programs that must not sleep, even if it is never reached. */
 static __always_inline long read_user(void *to, __u32 bytes, __u64 from,
                                       struct task_struct *remote) {
+#ifdef WALKS_REMOTE
   if (remote)
     return bpf_copy_from_user_task(to, bytes, (void *)from, remote, 0);
+#endif
   return bpf_probe_read_user(to, bytes, (void *)from);
 }
 

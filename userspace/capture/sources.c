@@ -12,6 +12,7 @@
 static const struct source sources[] = {
     {"syscalls", "system calls", {"on_syscall_enter", "on_syscall_exit"}},
     {"pagecache", "reads that miss the page cache", {"on_page_read"}},
+    {"block", "requests to disks", {"on_block_start", "on_block_issue", "on_block_complete"}},
     {SOURCE_FAULTS, "page faults", {"on_minor_fault", "on_major_fault"}},
     {"oom", "processes killed for want of memory", {"on_oom_kill"}},
 };
