@@ -126,6 +126,7 @@ struct thread_state {
   __u64 blocked_ns;
   __u64 run_queue_ns;
   __u64 fault_wait_ns; /* off the CPU in page faults, since the last major one */
+  __u64 faults_since;  /* minor ones that the next one that is looked at stands for, with itself */
   __u64 voluntary_switches;
   __u64 involuntary_switches;
   __u32 waker_tid;
@@ -133,7 +134,9 @@ struct thread_state {
   __u32 window; /* of time: switches are counted by it */
   __u32 window_switches;
   __u32 last_switches; /* of the window before */
-  __u32 pad;
+  __u32 fault_window;  /* the same of minor faults */
+  __u32 window_faults;
+  __u32 last_faults;
   struct device_read device_read;
   __u16 syscall_slots[SYSCALLS_MAX]; /* in operation_slots[]; OPERATION_SLOT_NONE: none yet */
 };

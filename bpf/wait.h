@@ -78,6 +78,8 @@ static __always_inline void end_wait(struct thread_state *thread, __u32 tgid, __
   __u64 blocked_ns = woken - out, run_queue_ns = now_ns - woken;
   thread->blocked_ns += blocked_ns;
   thread->run_queue_ns += run_queue_ns;
+  if (thread->reason == REASON_PAGE_FAULT)
+    thread->fault_wait_ns += now_ns - out;
   bool is_summed = now_ns - out < long_wait_ns || thread->stack == STACK_NOT_TAKEN;
   bool kept = is_summed && sum_wait(thread, tgid, tid, blocked_ns, run_queue_ns);
   if (!kept && !stream_wait(thread, tgid, tid, blocked_ns, run_queue_ns)) {

@@ -19,9 +19,10 @@
 #include "capture/cpus.h"
 #include "ragprof.skel.h"
 
-#define LINKS_MAX (CPUS_MAX + PROBE_PLACES_MAX + PROGRAMS_MAX)
+#define LINKS_MAX (3 * CPUS_MAX + PROBE_PLACES_MAX + PROGRAMS_MAX)
 #define KNOWN_STACKS_TEND 49152 /* three quarters of known_stacks */
 #define TAKE_BATCH 256
+#define FAULTS_PERIOD 7 /* of minor faults, the event comes for one of so many: bpf/fault.bpf.c */
 
 struct programs {
   struct ragprof_bpf *skeleton;
@@ -184,15 +185,33 @@ const struct source_set *programs_sources(const struct programs *programs) {
 
 /* ---- attaching ---- */
 
-static int open_event(const struct programs *programs, int cpu, uint32_t type, uint64_t config) {
+/* An event of each CPU, of every task: a thread that begins later is seen from its first moment. */
+struct cpu_event {
+  uint32_t type;
+  uint64_t config;
+  uint32_t frequency_hz; /* 0: by period */
+  uint32_t period;
+  struct bpf_program *program;
+  const char *what;
+};
+
+static int open_event(const struct cpu_event *event, int cpu) {
   struct perf_event_attr attr = {
-      .type = type,
-      .config = config,
+      .type = event->type,
+      .config = event->config,
       .size = sizeof(attr),
-      .freq = 1,
-      .sample_freq = programs->frequency_hz,
+      .freq = event->frequency_hz != 0,
+      .sample_period = event->frequency_hz ? event->frequency_hz : event->period,
   };
   return (int)syscall(SYS_perf_event_open, &attr, -1, cpu, -1, PERF_FLAG_FD_CLOEXEC);
+}
+
+static struct cpu_event clock_event(const struct programs *programs) {
+  return (struct cpu_event){.type = PERF_TYPE_SOFTWARE,
+                            .config = PERF_COUNT_SW_CPU_CLOCK,
+                            .frequency_hz = programs->frequency_hz,
+                            .program = programs->skeleton->progs.on_sample,
+                            .what = "the sampling event"};
 }
 
 int programs_may_sample(const struct programs *programs) {
@@ -200,7 +219,8 @@ int programs_may_sample(const struct programs *programs) {
   int count = cpus_online(cpus);
   if (count < 0)
     return count;
-  int fd = open_event(programs, cpus[0], PERF_TYPE_SOFTWARE, PERF_COUNT_SW_CPU_CLOCK);
+  struct cpu_event event = clock_event(programs);
+  int fd = open_event(&event, cpus[0]);
   if (fd < 0)
     return error_errno("not allowed to open perf events (CAP_PERFMON)");
   close(fd);
@@ -215,39 +235,67 @@ static int keep_link(void *context, struct bpf_link *link, const char *what) {
   return 0;
 }
 
-/* One event per CPU, of every task: a thread that begins later is sampled from its first moment. */
+static int attach_event(struct programs *programs, const struct cpu_event *event) {
+  int cpus[CPUS_MAX];
+  int count = cpus_online(cpus);
+  for (int i = 0; i < count; i++) {
+    int fd = open_event(event, cpus[i]);
+    if (fd < 0 && errno == ENODEV)
+      continue; /* went offline */
+    if (fd < 0)
+      return error_errno("cannot open %s on CPU %d (see kernel.perf_event_max_sample_rate)",
+                         event->what, cpus[i]);
+    struct bpf_link *link = bpf_program__attach_perf_event(event->program, fd);
+    if (!link)
+      close(fd);
+    int result = keep_link(programs, link, event->what);
+    if (result)
+      return result;
+  }
+  return count < 0 ? count : 0;
+}
+
+/* By the CPU's own counter, or where the machine has none by the clock. */
 static int attach_sampling(struct programs *programs) {
+  struct cpu_event event = clock_event(programs);
   int cpus[CPUS_MAX];
   int count = cpus_online(cpus);
   if (count < 0)
     return count;
-  uint32_t type = PERF_TYPE_HARDWARE;
-  uint64_t config = PERF_COUNT_HW_CPU_CYCLES;
   programs->event = "cycles";
-  int fd = open_event(programs, cpus[0], type, config);
+  event.type = PERF_TYPE_HARDWARE;
+  event.config = PERF_COUNT_HW_CPU_CYCLES;
+  int fd = open_event(&event, cpus[0]);
   if (fd >= 0) {
     close(fd);
   } else {
-    type = PERF_TYPE_SOFTWARE;
-    config = PERF_COUNT_SW_CPU_CLOCK;
     programs->event = "cpu-clock";
+    event = clock_event(programs);
   }
-  for (int i = 0; i < count; i++) {
-    fd = open_event(programs, cpus[i], type, config);
-    if (fd < 0 && errno == ENODEV)
-      continue; /* went offline */
-    if (fd < 0)
-      return error_errno("cannot open the sampling event at %u Hz on CPU %d (see "
-                         "kernel.perf_event_max_sample_rate)",
-                         programs->frequency_hz, cpus[i]);
-    struct bpf_link *link = bpf_program__attach_perf_event(programs->skeleton->progs.on_sample, fd);
-    if (!link)
-      close(fd);
-    int result = keep_link(programs, link, "the sampling event");
-    if (result)
-      return result;
-  }
-  return 0;
+  return attach_event(programs, &event);
+}
+
+/* Where that fails, the capture is made without them. */
+static void attach_faults(struct programs *programs) {
+  const struct cpu_event events[] = {
+      {.type = PERF_TYPE_SOFTWARE,
+       .config = PERF_COUNT_SW_PAGE_FAULTS_MIN,
+       .period = FAULTS_PERIOD,
+       .program = programs->skeleton->progs.on_minor_fault,
+       .what = "the event of minor page faults"},
+      {.type = PERF_TYPE_SOFTWARE,
+       .config = PERF_COUNT_SW_PAGE_FAULTS_MAJ,
+       .period = 1,
+       .program = programs->skeleton->progs.on_major_fault,
+       .what = "the event of major page faults"},
+  };
+  if (!sources_has(&programs->sources, SOURCE_FAULTS))
+    return;
+  for (size_t i = 0; i < sizeof(events) / sizeof(events[0]); i++)
+    if (attach_event(programs, &events[i])) {
+      sources_give_up(&programs->sources, SOURCE_FAULTS, error_text());
+      return;
+    }
 }
 
 static int attach_tracepoints(struct programs *programs) {
@@ -298,6 +346,8 @@ int programs_attach(struct programs *programs) {
     result = sources_attach(&programs->sources, programs->skeleton->obj, keep_link, programs);
   if (!result)
     result = programs_report_threads(programs, false);
+  if (!result)
+    attach_faults(programs);
   if (!result)
     result = attach_probe(programs);
   return result ? result : attach_sampling(programs);

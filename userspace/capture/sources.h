@@ -13,6 +13,9 @@ struct trace_writer;
 #define SOURCE_PROGRAMS_MAX 12
 #define SOURCES_MAX 16
 
+/* Attached to perf events, not by sources_attach. */
+#define SOURCE_FAULTS "faults"
+
 struct source {
   const char *name;    /* as in the fact "source.NAME" */
   const char *summary; /* "system calls" */
@@ -42,6 +45,10 @@ void sources_leave_out(const struct source_set *set, struct bpf_object *object);
 int sources_attach(const struct source_set *set, struct bpf_object *object,
                    int (*keep)(void *context, struct bpf_link *link, const char *what),
                    void *context);
+
+bool sources_has(const struct source_set *set, const char *name);
+/* Notes why a source cannot be used although it was loaded. */
+void sources_give_up(struct source_set *set, const char *name, const char *why);
 
 /* Notes what is missing. */
 void sources_put(const struct source_set *set, struct trace_writer *writer);
