@@ -100,7 +100,7 @@ const cases = {
       const box = await page.locator('#flame').boundingBox();
       await page.mouse.move(box.x + 20, box.y + 4);
       const tip = (await text(page, '#tooltip')).replace(/\s+/g, ' ');
-      const bytes = 1638400 + 8192 + 51200 + 10 + 81920 + 163840 + 2896 + 60 + 3000;
+      const bytes = 1638400 + 51200 + 10 + 81920 + 163840 + 3000;
       check(/operations 96 900/.test(tip), tip); // 646 in a step
       near(parseBytes(/bytes (.*)/.exec(tip)[1]), bytes * STEPS, 0.005, 'bytes');
     });

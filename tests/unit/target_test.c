@@ -59,6 +59,23 @@ static void only_the_outermost_module_counts(void **state) {
   assert_string_equal(target_title(&made.profile), "app.py");
 }
 
+/* What the kernel did for it tells as well; a program may be no file at all. */
+static void operations_and_texts_tell(void **state) {
+  static struct profile_operation read = {.class = OPERATION_SYSCALL, .name = "read"};
+  static struct profile_operation_stack stack;
+  (void)state;
+  start("python3");
+  stack.node = push(interpreter(), FRAME_PYTHON, "<module>", "/srv/app.py");
+  made.profile.operations = &read;
+  made.profile.operation_count = 1;
+  made.profile.operation_stacks = &stack;
+  made.profile.operation_stack_count = 1;
+  assert_string_equal(target_title(&made.profile), "app.py");
+  start("python3");
+  handmade_samples(&made, 0, push(interpreter(), FRAME_PYTHON, "<module>", "<string>"), 1);
+  assert_string_equal(target_title(&made.profile), "python -c");
+}
+
 static void other_processes_do_not_tell(void **state) {
   (void)state;
   start("python3");
@@ -81,6 +98,7 @@ int main(void) {
       cmocka_unit_test(a_script_names_the_program),
       cmocka_unit_test(a_package_names_the_program),
       cmocka_unit_test(only_the_outermost_module_counts),
+      cmocka_unit_test(operations_and_texts_tell),
       cmocka_unit_test(other_processes_do_not_tell),
       cmocka_unit_test(programs_keep_their_name),
   };

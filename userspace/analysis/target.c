@@ -13,6 +13,19 @@ static bool is_runner(const struct profile_function *function) {
   return strstr(function->file, "runpy") != NULL;
 }
 
+/* What a module is called that did not come from a file of its own: how its text was given. */
+static const struct {
+  const char *file;
+  const char *title;
+} given[] = {{"<string>", "python -c"}, {"<stdin>", "python -"}};
+
+static const char *name_of_given(const char *file) {
+  for (size_t i = 0; i < sizeof(given) / sizeof(given[0]); i++)
+    if (!strcmp(file, given[i].file))
+      return given[i].title;
+  return NULL;
+}
+
 /* The file whose module is the outermost Python frame of a whole stack; or NULL. */
 static const char *script_of(const struct profile *profile, uint32_t node) {
   const struct profile_function *outermost = NULL;
@@ -23,9 +36,9 @@ static const char *script_of(const struct profile *profile, uint32_t node) {
     if (function->kind == FRAME_PYTHON && !is_runner(function))
       outermost = function;
   }
-  bool is_script = outermost && !strcmp(outermost->name, "<module>") && *outermost->file &&
-                   *outermost->file != '<';
-  return is_script ? outermost->file : NULL;
+  if (!outermost || strcmp(outermost->name, "<module>") != 0 || !*outermost->file)
+    return NULL;
+  return *outermost->file == '<' ? name_of_given(outermost->file) : outermost->file;
 }
 
 static bool has_modules(const struct profile *profile) {
@@ -48,6 +61,11 @@ static const char *find_script(const struct profile *profile) {
   for (uint32_t i = 0; !file && i < profile->heap_site_count; i++)
     if (profile->heap_sites[i].process == 0)
       file = script_of(profile, profile->heap_sites[i].node);
+  for (size_t i = 0; !file && i < profile->operation_stack_count; i++) {
+    const struct profile_operation_stack *stack = &profile->operation_stacks[i];
+    if (profile->operations[stack->operation].process == 0 && stack->node < profile->node_count)
+      file = script_of(profile, stack->node);
+  }
   return file;
 }
 

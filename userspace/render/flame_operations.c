@@ -101,6 +101,18 @@ void flame_operations_put_notes(const struct flame_operations *operations, struc
   }
 }
 
+/* Whether an operation moved its bytes: those of a mapping were only made visible, those of a
+ * retransmission are the sender's once more. */
+static bool has_moved(const struct profile_operation *operation) {
+  static const char *const movers[] = {"read", "write", "send", "receive"};
+  if (operation->class != OPERATION_FILE && operation->class != OPERATION_SOCKET)
+    return true;
+  for (size_t i = 0; i < sizeof(movers) / sizeof(movers[0]); i++)
+    if (!strcmp(operation->name, movers[i]))
+      return true;
+  return false;
+}
+
 static void put_item(const struct flame_operations *operations, struct buf *buf, uint32_t index,
                      uint32_t node, const struct profile_operation_stack *part) {
   const struct profile_operation *operation = &operations->profile->operations[index];
@@ -110,7 +122,7 @@ static void put_item(const struct flame_operations *operations, struct buf *buf,
   buf_put_varint(buf, operation->thread == PROFILE_NONE ? 0 : operation->thread + 1ull);
   buf_put_varint(buf, node);
   buf_put_varint(buf, part->count);
-  buf_put_varint(buf, part->bytes);
+  buf_put_varint(buf, has_moved(operation) ? part->bytes : 0);
   buf_put_varint(buf, part->total_ns);
 }
 

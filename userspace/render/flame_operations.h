@@ -6,7 +6,8 @@
  *   count, items: kind - CALLTREE_SYSCALL | note | process | thread + 1 | node | count | bytes | ns
  *
  * A note is what a leaf says; an item is what of an operation fell to a stack. Thread 0: all of the
- * process; node 0: no stack is known. */
+ * process; node 0: no stack is known. Of files and sockets, bytes are those read, written, sent and
+ * received. */
 #ifndef RAGPROF_RENDER_FLAME_OPERATIONS_H
 #define RAGPROF_RENDER_FLAME_OPERATIONS_H
 

@@ -10,8 +10,8 @@
 #include "base/units.h"
 #include "render/flame_tracks.h"
 
-#define ENTRIES_MAX 60000             /* of all series; more are put in larger buckets */
-#define CLOCK_NS (11 * NS_PER_S / 10) /* sums are written once a second, when they changed */
+#define ENTRIES_MAX 60000           /* of all series; more are put in larger buckets */
+#define CLOCK_NS (3 * NS_PER_S / 2) /* sums are written about once a second, when they changed */
 #define UNTHINNED_POINTS 64
 
 /* Where a series comes from: operations by class and name, or else points. `class` 0: points only.

@@ -41,12 +41,31 @@ struct flame_tracks {
 
 /* ---- bars ---- */
 
+/* Of calls whose object is not known. */
+static enum flame_tone tone_of_name(const char *name) {
+  static const struct {
+    const char *part;
+    enum flame_tone tone;
+  } tones[] = {
+      {"futex", TONE_LOCK},    {"mutex", TONE_LOCK},     {"cond_", TONE_LOCK},
+      {"sleep", TONE_EVENT},   {"poll", TONE_EVENT},     {"select", TONE_EVENT},
+      {"wait", TONE_EVENT},    {"recv", TONE_SOCKET},    {"send", TONE_SOCKET},
+      {"accept", TONE_SOCKET}, {"connect", TONE_SOCKET}, {"sync", TONE_FILE},
+      {"open", TONE_FILE},     {"stat", TONE_FILE},
+  };
+  for (size_t i = 0; i < sizeof(tones) / sizeof(tones[0]); i++)
+    if (strstr(name, tones[i].part))
+      return tones[i].tone;
+  return TONE_SYSCALL;
+}
+
 static struct bar bar_of_operation(const struct profile *profile,
                                    const struct profile_slow_operation *slow) {
   const struct profile_operation *operation = &profile->operations[slow->operation];
   uint32_t id = slow->object != PROFILE_NONE ? slow->object : operation->object;
   const struct profile_object *object = id < profile->object_count ? &profile->objects[id] : NULL;
-  struct calltree_note note = {.class = operation->class, .name = operation->name, .object = ""};
+  enum flame_tone tone =
+      operation->class == OPERATION_PROBE ? TONE_PROBE : tone_of_name(operation->name);
   return (struct bar){.time_ns = slow->time_ns,
                       .duration_ns = slow->duration_ns,
                       .result = slow->result,
@@ -54,7 +73,7 @@ static struct bar bar_of_operation(const struct profile *profile,
                       .node = slow->node,
                       .name = operation->name,
                       .object = object ? object->name : "",
-                      .tone = object ? flame_object_tone(object->kind) : flame_note_tone(&note)};
+                      .tone = object ? flame_object_tone(object->kind) : tone};
 }
 
 static struct bar bar_of_call(const struct profile_slow_call *slow) {
@@ -65,7 +84,7 @@ static struct bar bar_of_call(const struct profile_slow_call *slow) {
                       .node = slow->node,
                       .name = slow->name,
                       .object = "",
-                      .tone = TONE_SYSCALL};
+                      .tone = tone_of_name(slow->name)};
 }
 
 /* The kernel's account of slow calls; the shim's, which would tell them again, only without it. */

@@ -27,9 +27,11 @@ class App {
     this.callers = new FlameGraph(byId('callers'), this.colors, events);
     this.callees = new FlameGraph(byId('callees'), this.colors, events);
     this.callees.isRootBelow = false;
-    this.timeline = new Timeline(byId('timeline'), byId('peak'), this.colors,
+    this.timeline = new Timeline(byId('timeline'), byId('peak'), byId('time-legend'), this.colors,
       range => this.onBrush(range));
-    this.tracks = new Tracks(byId('tracks'), byId('tracks-toggle'), byId('tracks-note'), this.colors, this.tooltip, this.timeline);
+    this.tracks = new Tracks(byId('tracks'), {
+      toggle: byId('tracks-toggle'), legend: byId('tracks-legend'), note: byId('tracks-note'),
+    }, this.colors, this.tooltip, this.timeline);
     this.table = new FunctionTable(byId('functions'), byId('table-note'), this.colors, fn => this.pick(fn));
     this.threads = new ThreadFilter(this.profile, byId('thread'), byId('thread-list'), this.colors,
       thread => this.change({ thread }));

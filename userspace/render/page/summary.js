@@ -367,7 +367,7 @@ class Summary {
     const sorted = [...kinds].sort((a, b) => a - b);
     const firstWait = sorted.find(isWait);
     byId('legend').replaceChildren(...sorted.map(kind => {
-      const item = element('li', '', kind === firstWait ? 'waiting: ' : '');
+      const item = element('li', kind === firstWait ? 'first-wait' : '');
       const swatch = element('span', 'swatch' + (kind === FRAME_MARK ? ' hatched' : ''));
       swatch.style.background = this.colors.kind(kind);
       item.append(swatch, this.colors.name(kind));

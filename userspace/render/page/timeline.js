@@ -8,9 +8,10 @@ const EDGE_PX = 6;
 
 class Timeline {
   /* changed(range): [first bucket, one past the last] or null */
-  constructor(box, note, colors, changed) {
+  constructor(box, note, legend, colors, changed) {
     this.box = box;
     this.note = note;
+    this.legend = legend;
     this.colors = colors;
     this.changed = changed;
     this.canvas = element('canvas', 'timeline-canvas');
@@ -55,6 +56,7 @@ class Timeline {
       for (let e = profile.streamBegin[i]; e < profile.streamBegin[i + 1]; e++)
         layer[profile.bucket[e]] += profile.us[e];
     }
+    this.showLegend();
     this.requestDraw();
   }
 
@@ -191,6 +193,20 @@ class Timeline {
       context.fillText(text, clamp(x - textWidth / 2, 0, width - textWidth), height - 4);
       context.fillRect(Math.min(x, width - 1), base, 1, 3);
     }
+  }
+
+  /* The colours of the bars, from the one that takes most. */
+  showLegend() {
+    const names = ['on CPU', ...this.profile.facts.reasons];
+    const ways = this.layers.map((layer, way) => ({ way, us: layer.reduce((sum, us) => sum + us, 0) }))
+      .filter(({ us }) => us > 0).sort((a, b) => (b.way === 0) - (a.way === 0) || b.us - a.us);
+    this.legend.replaceChildren(...ways.map(({ way }) => {
+      const item = element('li');
+      const swatch = element('span', 'swatch');
+      swatch.style.background = this.colors.way(way);
+      item.append(swatch, names[way]);
+      return item;
+    }));
   }
 
   showPeak() {

@@ -25,6 +25,8 @@ const ERRNO_NAMES = {
   1: 'EPERM', 2: 'ENOENT', 4: 'EINTR', 5: 'EIO', 9: 'EBADF', 11: 'EAGAIN', 12: 'ENOMEM', 13: 'EACCES', 14: 'EFAULT',
   22: 'EINVAL', 28: 'ENOSPC', 32: 'EPIPE', 103: 'ECONNABORTED', 104: 'ECONNRESET', 110: 'ETIMEDOUT', 111: 'ECONNREFUSED',
   113: 'EHOSTUNREACH', 115: 'EINPROGRESS',
+  /* the kernel's own: a signal came, the call is made again or ends with EINTR */
+  512: 'interrupted', 513: 'interrupted', 514: 'interrupted', 516: 'interrupted',
 };
 
 /* Results beyond this are addresses. */
@@ -46,9 +48,10 @@ function formatSeries(unit, value, ending) {
 
 class Tracks {
   /* The timeline says which range is selected, and takes the brush. */
-  constructor(box, toggle, note, colors, tooltip, timeline) {
+  constructor(box, { toggle, legend, note }, colors, tooltip, timeline) {
     this.box = box;
     this.toggle = toggle;
+    this.legend = legend;
     this.note = note;
     this.colors = colors;
     this.tooltip = tooltip;
@@ -85,7 +88,23 @@ class Tracks {
     this.box.style.height = top + 'px';
     this.canvas.setAttribute('aria-label', this.rows.map(row => row.name).join('; '));
     this.note.textContent = isOpen ? this.thinned() : '';
+    this.legend.replaceChildren(...(isOpen ? this.tones() : []).map(tone => {
+      const item = element('li');
+      const swatch = element('span', 'swatch');
+      swatch.style.background = this.colors.tone(tone);
+      item.append(swatch, TONE_NAMES[tone]);
+      return item;
+    }));
     this.draw();
+  }
+
+  /* Those of the slow calls that are shown, by time. */
+  tones() {
+    const byTone = new Map();
+    for (const { calls = [] } of this.rows)
+      for (const { tone, length } of calls)
+        byTone.set(tone, (byTone.get(tone) || 0) + length);
+    return [...byTone].sort((a, b) => b[1] - a[1]).map(([tone]) => tone);
   }
 
   /* What was left out, in words. */
@@ -170,13 +189,16 @@ class Tracks {
     return us / this.durationUs * this.width;
   }
 
-  /* Text that can be read on top of bars. */
-  label(context, text, x, y) {
-    context.lineWidth = 3;
-    context.lineJoin = 'round';
-    context.strokeStyle = this.colors.panel;
-    context.strokeText(text, x, y);
-    context.fillText(text, x, y);
+  /* Text that can be read on top of bars; it gives way to the pointer. */
+  label(context, text, y) {
+    if (this.at >= 0)
+      return;
+    context.globalAlpha = 0.85;
+    context.fillStyle = this.colors.panel;
+    context.fillRect(0, y - 9, context.measureText(text).width + 8, 11);
+    context.globalAlpha = 1;
+    context.fillStyle = this.colors.muted;
+    context.fillText(text, 4, y);
   }
 
   drawBars(context, row) {
@@ -190,8 +212,7 @@ class Tracks {
     for (const wait of row.waits)
       bar(wait, row.top + 9, 2);
     context.globalAlpha = 1;
-    context.fillStyle = this.colors.muted;
-    this.label(context, row.name, 4, row.top + 9);
+    this.label(context, row.name, row.top + 10);
   }
 
   drawSeries(context, row) {
@@ -233,10 +254,9 @@ class Tracks {
     const text = ({ name, unit, most }) => `${name} ≤ ${formatSeries(unit, most, row.ending)}`;
     const [filled] = row.parts.filter(part => part.tone !== LINE);
     const [line] = row.parts.filter(part => part.tone === LINE);
-    const title = row.title ? row.title + ': ' : '';
-    this.label(context, title + (filled ? text(filled) : ''), 4, row.top + 10);
+    context.fillText([row.title, filled ? text(filled) : ''].filter(Boolean).join(': '), 4, row.top + 10);
     if (line)
-      this.label(context, '— ' + text(line), this.width - context.measureText('— ' + text(line)).width - 4, row.top + 10);
+      context.fillText('— ' + text(line), this.width - context.measureText('— ' + text(line)).width - 4, row.top + 10);
   }
 
   drawMarks(context, row) {
@@ -263,8 +283,7 @@ class Tracks {
       }
       context.fill();
     }
-    context.fillStyle = this.colors.muted;
-    this.label(context, row.name, 4, middle + 3);
+    this.label(context, row.name, middle + 3);
   }
 
   onMove(event) {
