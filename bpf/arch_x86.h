@@ -69,6 +69,10 @@ static __always_inline __u64 syscall_argument_5(const struct pt_regs *user) {
   return user->r8;
 }
 
+static __always_inline __u64 syscall_argument_6(const struct pt_regs *user) {
+  return user->r9;
+}
+
 /* rt_sigreturn: what it returns to is another place than what it was called from. */
 static __always_inline bool is_signal_return(__u64 number) {
   return number == 15;
@@ -156,54 +160,68 @@ static const __u8 reason_by_syscall[SYSCALLS_MAX] = {
 
 /* What a system call does with the descriptor in its first argument, and what its result counts. */
 static const __u8 io_by_syscall[SYSCALLS_MAX] = {
-    [0] = IO_READ,                        /* read */
-    [17] = IO_READ,                       /* pread64 */
-    [19] = IO_READ,                       /* readv */
-    [295] = IO_READ,                      /* preadv */
-    [327] = IO_READ,                      /* preadv2 */
-    [78] = IO_FD,                         /* getdents */
-    [217] = IO_FD,                        /* getdents64 */
-    [1] = IO_WRITE,                       /* write */
-    [18] = IO_WRITE,                      /* pwrite64 */
-    [20] = IO_WRITE,                      /* writev */
-    [296] = IO_WRITE,                     /* pwritev */
-    [328] = IO_WRITE,                     /* pwritev2 */
-    [40] = IO_SENDFILE,                   /* sendfile */
-    [275] = IO_SPLICE,                    /* splice */
-    [326] = IO_SPLICE,                    /* copy_file_range */
-    [9] = IO_MMAP,                        /* mmap */
-    [44] = IO_WRITE,                      /* sendto */
-    [46] = IO_WRITE,                      /* sendmsg */
-    [45] = IO_READ,                       /* recvfrom */
-    [47] = IO_READ,                       /* recvmsg */
-    [299] = IO_FD,                        /* recvmmsg */
-    [307] = IO_FD,                        /* sendmmsg */
-    [74] = IO_SYNC,                       /* fsync */
-    [75] = IO_SYNC,                       /* fdatasync */
-    [277] = IO_SYNC,                      /* sync_file_range */
-    [306] = IO_FD,                        /* syncfs */
-    [2] = IO_OPEN,                        /* open */
-    [85] = IO_OPEN,                       /* creat */
-    [257] = IO_OPEN,                      /* openat */
-    [437] = IO_OPEN,                      /* openat2 */
-    [42] = IO_CONNECT,  [43] = IO_ACCEPT, /* accept */
-    [288] = IO_ACCEPT,                    /* accept4 */
-    [3] = IO_FD,                          /* close */
-    [5] = IO_FD,                          /* fstat */
-    [8] = IO_FD,                          /* lseek */
-    [16] = IO_FD,                         /* ioctl */
-    [49] = IO_FD,                         /* bind */
-    [50] = IO_FD,                         /* listen */
-    [54] = IO_FD,                         /* setsockopt */
-    [72] = IO_FD,                         /* fcntl */
-    [73] = IO_FD,                         /* flock */
-    [77] = IO_FD,                         /* ftruncate */
-    [187] = IO_FD,                        /* readahead */
-    [221] = IO_FD,                        /* fadvise64 */
-    [232] = IO_FD,                        /* epoll_wait */
-    [281] = IO_FD,                        /* epoll_pwait */
-    [441] = IO_FD,                        /* epoll_pwait2 */
-    [285] = IO_FD,                        /* fallocate */
+    [0] = IO_READ,           /* read */
+    [17] = IO_READ,          /* pread64 */
+    [19] = IO_READ,          /* readv */
+    [295] = IO_READ,         /* preadv */
+    [327] = IO_READ,         /* preadv2 */
+    [78] = IO_FD,            /* getdents */
+    [217] = IO_FD,           /* getdents64 */
+    [1] = IO_WRITE,          /* write */
+    [18] = IO_WRITE,         /* pwrite64 */
+    [20] = IO_WRITE,         /* writev */
+    [296] = IO_WRITE,        /* pwritev */
+    [328] = IO_WRITE,        /* pwritev2 */
+    [40] = IO_SENDFILE,      /* sendfile */
+    [275] = IO_SPLICE,       /* splice */
+    [326] = IO_SPLICE,       /* copy_file_range */
+    [9] = IO_MMAP,           /* mmap */
+    [44] = IO_WRITE,         /* sendto */
+    [46] = IO_WRITE,         /* sendmsg */
+    [45] = IO_READ,          /* recvfrom */
+    [47] = IO_READ,          /* recvmsg */
+    [299] = IO_RECEIVE_MANY, /* recvmmsg */
+    [307] = IO_SEND_MANY,    /* sendmmsg */
+    [74] = IO_SYNC,          /* fsync */
+    [75] = IO_SYNC,          /* fdatasync */
+    [277] = IO_SYNC,         /* sync_file_range */
+    [306] = IO_FD,           /* syncfs */
+    [2] = IO_OPEN,           /* open */
+    [85] = IO_OPEN,          /* creat */
+    [257] = IO_OPEN,         /* openat */
+    [437] = IO_OPEN,         /* openat2 */
+    [42] = IO_CONNECT,
+    [43] = IO_ACCEPT,  /* accept */
+    [288] = IO_ACCEPT, /* accept4 */
+    [3] = IO_CLOSE,    /* close */
+    [5] = IO_FD,       /* fstat */
+    [8] = IO_FD,       /* lseek */
+    [16] = IO_FD,      /* ioctl */
+    [49] = IO_FD,      /* bind */
+    [50] = IO_FD,      /* listen */
+    [54] = IO_FD,      /* setsockopt */
+    [72] = IO_FD,      /* fcntl */
+    [73] = IO_FD,      /* flock */
+    [77] = IO_FD,      /* ftruncate */
+    [187] = IO_FD,     /* readahead */
+    [221] = IO_FD,     /* fadvise64 */
+    [232] = IO_FD,     /* epoll_wait */
+    [281] = IO_FD,     /* epoll_pwait */
+    [441] = IO_FD,     /* epoll_pwait2 */
+    [285] = IO_FD,     /* fallocate */
+};
+
+static const __u8 message_by_syscall[SYSCALLS_MAX] = {
+    [0] = MESSAGE_PLAIN,     /* read */
+    [1] = MESSAGE_PLAIN,     /* write */
+    [19] = MESSAGE_VECTOR,   /* readv */
+    [20] = MESSAGE_VECTOR,   /* writev */
+    [44] = MESSAGE_TO,       /* sendto */
+    [45] = MESSAGE_FROM,     /* recvfrom */
+    [46] = MESSAGE_HEADER,   /* sendmsg */
+    [47] = MESSAGE_HEADER,   /* recvmsg */
+    [299] = MESSAGE_HEADERS, /* recvmmsg */
+    [307] = MESSAGE_HEADERS, /* sendmmsg */
 };
 
 #endif

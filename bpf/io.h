@@ -19,11 +19,21 @@ struct io_call {
   __u64 ns;
   __u64 stack;  /* where it was made; STACK_LOST: it was not walked */
   __u32 weight; /* how many calls this walk stands for; 0: it was not walked */
+  __u32 tid;
+  __u32 peer_port; /* of the peer that a datagram names */
   __u32 pad;
 };
 
 #define MAP_ANONYMOUS 0x20
 #define NO_DESCRIPTOR 0xffffffff
+
+static __always_inline struct pt_regs *registers_of_call(void) {
+  return (struct pt_regs *)bpf_task_pt_regs(bpf_get_current_task_btf());
+}
+
+static __always_inline __u32 message_of_call(const struct pt_regs *registers) {
+  return message_by_syscall[syscall_number(registers) & (SYSCALLS_MAX - 1)];
+}
 
 #include "file.h"
 #include "socket.h"
@@ -36,7 +46,7 @@ static __always_inline bool moves_bytes(__u32 kind) {
 static __always_inline void find_descriptors(struct io_call *call, const struct pt_regs *regs) {
   call->argument = syscall_argument_1(regs);
   call->other = call->kind == IO_SENDFILE ? syscall_argument_2(regs) : syscall_argument_3(regs);
-  if (call->kind == IO_OPEN || call->kind == IO_ACCEPT)
+  if (call->kind == IO_OPEN || (call->kind == IO_ACCEPT && call->result >= 0))
     call->argument = call->result;
   if (call->kind != IO_MMAP)
     return;
@@ -45,29 +55,35 @@ static __always_inline void find_descriptors(struct io_call *call, const struct 
   call->length = syscall_argument_2(regs);
 }
 
-static __noinline __u64 count_descriptor(struct io_call *call) {
-  struct file *file = file_of(call->task, call->argument);
-  if (!file)
+/* Global, as others here: the verifier looks at such a function once, not on each way to it. */
+__noinline __u64 count_descriptor(struct io_call *call, struct thread_state *thread) {
+  struct file *file = call ? file_of(call->task, call->argument) : NULL;
+  if (!file || !thread)
     return 0;
   if ((BPF_CORE_READ(file, f_inode, i_mode) & S_IFMT) == S_IFSOCK)
-    return count_socket(call, file);
+    return count_socket(call, thread, file);
   return count_file(call, file);
 }
 
 /* Accounts for a call. Returns the id of the object that it was made on; 0: not known. */
-static __noinline __u64 count_io(struct io_call *call) {
+static __noinline __u64 count_io(struct io_call *call, struct thread_state *thread) {
   if (call->kind == IO_OPEN && call->result < 0) {
     count_failed_open(call);
     return 0;
   }
+  if (call->kind == IO_CLOSE) {
+    if (dns_is_used)
+      dns_closed(call);
+    return 0;
+  }
   if (call->kind != IO_SENDFILE && call->kind != IO_SPLICE)
-    return count_descriptor(call);
+    return count_descriptor(call, thread);
   bool is_splice = call->kind == IO_SPLICE;
   call->kind = is_splice ? IO_READ : IO_WRITE;
-  __u64 object = count_descriptor(call);
+  __u64 object = count_descriptor(call, thread);
   call->kind = is_splice ? IO_WRITE : IO_READ;
   call->argument = call->other;
-  count_descriptor(call);
+  count_descriptor(call, thread);
   return object;
 }
 

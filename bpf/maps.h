@@ -7,6 +7,7 @@
 #include "vmlinux.h"
 
 #include <bpf/bpf_core_read.h>
+#include <bpf/bpf_endian.h>
 #include <bpf/bpf_helpers.h>
 #include <bpf/bpf_tracing.h>
 
@@ -112,6 +113,20 @@ struct lock_wait {
   __u32 is_waiting; /* for `lock`: until it is woken */
 };
 
+/* A socket that a thread has used, and what was found out about it: bpf/socket.h. */
+#define THREAD_SOCKETS_SHIFT 4
+#define SOCKET_SLOTS 4
+
+struct socket_memo {
+  __u64 sk; /* 0: none */
+  __u64 check;
+  __u64 object;
+  __u16 port; /* of the peer that it has connected to */
+  __u8 is_stream;
+  __u8 pad[5];
+  __u16 slots[SOCKET_SLOTS]; /* by operation, as syscall_slots */
+};
+
 /* What is kept of a thread while it is watched. Exists only for threads of profiled processes. */
 struct thread_state {
   __u64 start_ns;
@@ -138,6 +153,8 @@ struct thread_state {
   __u32 window_faults;
   __u32 last_faults;
   struct device_read device_read;
+  __u64 connecting; /* the struct sock of which the connect() that it is in began a handshake */
+  struct socket_memo sockets[1 << THREAD_SOCKETS_SHIFT]; /* by address, the last one */
   __u16 syscall_slots[SYSCALLS_MAX]; /* in operation_slots[]; OPERATION_SLOT_NONE: none yet */
 };
 

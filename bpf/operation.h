@@ -122,11 +122,18 @@ struct object_lock {
   __u32 pad;
 };
 
+/* A server's clients are told apart by host: their ports are another one for each connection. */
+enum socket_role {
+  SOCKET_CONNECTED = 0, /* to the peer, by this side; or what has no sides */
+  SOCKET_LISTENING = 1, /* the address is its own */
+  SOCKET_ACCEPTED = 2,  /* the peer came to `port` */
+};
+
 struct object_socket {
   __u16 family;
-  __u16 type; /* SOCK_STREAM, … */
-  __u16 port; /* the peer's; of a listening socket its own; host byte order */
-  __u16 is_listening;
+  __u16 type;       /* SOCK_STREAM, … */
+  __u16 port;       /* the peer's; of a socket that serves its own; host byte order */
+  __u16 role;       /* enum socket_role */
   __u8 address[16]; /* v4 in the first four */
 };
 

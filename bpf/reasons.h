@@ -38,7 +38,21 @@ enum io_kind {
   IO_MMAP,      /* its fifth argument is a descriptor */
   IO_SENDFILE,  /* writes to its first argument what it read from its second */
   IO_SPLICE,    /* reads from its first argument what it writes to its third */
-  IO_KINDS = 16 /* a power of two above all of them */
+  IO_SEND_MANY, /* its result is a number of messages */
+  IO_RECEIVE_MANY,
+  IO_CLOSE,     /* its first argument was a descriptor */
+  IO_KINDS = 64 /* a power of two; tables of 16 or 32 bytes get sections that the linker mixes up */
+};
+
+/* Where a system call has a message, and the address that goes with it. */
+enum message_form {
+  MESSAGE_NONE = 0,
+  MESSAGE_PLAIN,  /* its second argument points to it */
+  MESSAGE_TO,     /* the same; its fifth and sixth are an address and its size */
+  MESSAGE_FROM,   /* the same; its fifth points to room for an address */
+  MESSAGE_VECTOR, /* its second points to a vector of pieces, the third is their number */
+  MESSAGE_HEADER, /* its second points to a struct msghdr */
+  MESSAGE_HEADERS /* to several struct mmsghdr */
 };
 
 #endif

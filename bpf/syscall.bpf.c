@@ -62,6 +62,7 @@ int BPF_PROG(on_syscall_exit, struct pt_regs *regs, long result) {
     count_at_stack(&key, stack, weight, bytes * weight, ns * weight);
   struct io_call call = {.task = task,
                          .tgid = key.tgid,
+                         .tid = task->pid,
                          .kind = io,
                          .result = result,
                          .start_ns = start_ns,
@@ -71,7 +72,7 @@ int BPF_PROG(on_syscall_exit, struct pt_regs *regs, long result) {
   __u64 object = 0;
   if (io) {
     find_descriptors(&call, regs);
-    object = count_io(&call);
+    object = count_io(&call, thread);
   }
   if (is_slow)
     ship_slow(&key, task->pid, start_ns, ns, result, stack, object);

@@ -84,15 +84,59 @@ static void put_device(struct buf *name, const struct event_object *event, size_
     buf_put_text(name, names[0]);
 }
 
+/* By enum sock_type. */
+static const char *protocol_of(const struct object_socket *socket) {
+  switch (socket->type) {
+  case SOCK_DGRAM:
+    return "udp";
+  case SOCK_RAW:
+    return "raw";
+  }
+  return "tcp";
+}
+
 static void put_address(struct buf *name, const struct object_socket *socket) {
   char text[INET6_ADDRSTRLEN];
-  static const uint8_t mapped[12] = {[10] = 0xff, [11] = 0xff};
-  bool is_mapped = socket->family == AF_INET6 && !memcmp(socket->address, mapped, sizeof(mapped));
-  const void *address = is_mapped ? socket->address + sizeof(mapped) : socket->address;
-  int family = is_mapped ? AF_INET : socket->family;
-  inet_ntop(family, address, text, sizeof(text));
-  buf_put_text(name, socket->type == SOCK_DGRAM ? "udp " : "tcp ");
-  buf_printf(name, family == AF_INET ? "%s:%u" : "[%s]:%u", text, socket->port);
+  static const uint8_t nowhere[sizeof(socket->address)];
+  buf_printf(name, "%s ", protocol_of(socket));
+  if (!socket->port && !memcmp(socket->address, nowhere, sizeof(nowhere))) {
+    buf_put_text(name, "(unconnected)");
+    return;
+  }
+  inet_ntop(socket->family, socket->address, text, sizeof(text));
+  buf_printf(name, socket->family == AF_INET6 ? "[%s]" : "%s", text);
+  if (socket->role == SOCKET_ACCEPTED)
+    buf_printf(name, " (to port %u)", socket->port);
+  else if (socket->port)
+    buf_printf(name, ":%u", socket->port);
+}
+
+/* The first byte of an abstract name is NUL. */
+static void put_unix(struct buf *name, const char *path, size_t length) {
+  buf_put_text(name, "unix ");
+  if (!length || (!path[0] && length == 1))
+    buf_put_text(name, "(unnamed)");
+  else if (path[0])
+    buf_printf(name, "%.*s", (int)strnlen(path, length), path);
+  else
+    buf_printf(name, "@%.*s", (int)strnlen(path + 1, length - 1), path + 1);
+}
+
+static void put_family(struct buf *name, uint16_t family) {
+  static const struct {
+    uint16_t family;
+    const char *name;
+  } names[] = {
+      {AF_NETLINK, "netlink"}, {AF_PACKET, "packet"}, {AF_VSOCK, "vsock"},
+      {AF_ALG, "alg"},         {AF_XDP, "xdp"},       {AF_BLUETOOTH, "bluetooth"},
+      {AF_TIPC, "tipc"},       {AF_CAN, "can"},       {AF_KEY, "key"},
+  };
+  for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+    if (names[i].family == family) {
+      buf_put_text(name, names[i].name);
+      return;
+    }
+  buf_printf(name, "socket of family %u", family);
 }
 
 static void put_socket(struct buf *name, const struct event_object *event, size_t bytes) {
@@ -100,19 +144,13 @@ static void put_socket(struct buf *name, const struct event_object *event, size_
   if (bytes < sizeof(socket))
     return;
   memcpy(&socket, event->data, sizeof(socket));
-  const char *path = (const char *)event->data + sizeof(socket);
-  size_t length = bytes - sizeof(socket);
   if (socket.family == AF_INET || socket.family == AF_INET6)
     put_address(name, &socket);
-  else if (socket.family != AF_UNIX)
-    buf_printf(name, "socket of family %u", socket.family);
-  else if (!length || (!path[0] && length == 1))
-    buf_put_text(name, "unix (unnamed)");
-  else if (path[0])
-    buf_printf(name, "unix %.*s", (int)strnlen(path, length), path);
+  else if (socket.family == AF_UNIX)
+    put_unix(name, (const char *)event->data + sizeof(socket), bytes - sizeof(socket));
   else
-    buf_printf(name, "unix @%.*s", (int)strnlen(path + 1, length - 1), path + 1);
-  if (socket.is_listening)
+    put_family(name, socket.family);
+  if (socket.role == SOCKET_LISTENING)
     buf_put_text(name, " (listening)");
 }
 

@@ -11,6 +11,7 @@
 
 static const struct source sources[] = {
     {"syscalls", "system calls", {"on_syscall_enter", "on_syscall_exit"}},
+    {"connections", "TCP handshakes and packets sent again", {"on_socket_state", "on_retransmit"}},
     {"pagecache", "reads that miss the page cache", {"on_page_read"}},
     {"block", "requests to disks", {"on_block_start", "on_block_issue", "on_block_complete"}},
     {SOURCE_FAULTS, "page faults", {"on_minor_fault", "on_major_fault"}},
