@@ -186,9 +186,10 @@ static __always_inline __u32 put_bare_name(struct event_object *event, struct de
 
 /* ---- sending ---- */
 
-static __always_inline bool send_object(struct event_object *event, __u32 bytes) {
+static __always_inline bool send_object(struct event_object *event, __u64 bytes) {
   event->type = EVENT_OBJECT;
   event->bytes = bytes;
+  asm volatile("" : "+r"(bytes)); /* 6.1 does not carry a bound of 32 bits over to 64 */
   if (bytes > OBJECT_DATA_MAX)
     return false;
   if (!bpf_ringbuf_output(&events, event, __builtin_offsetof(struct event_object, data) + bytes,

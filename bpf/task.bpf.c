@@ -53,8 +53,9 @@ static __always_inline void emit_happening(__u32 tgid, __u32 what, __u64 value, 
                                   .what = what,
                                   .time_ns = bpf_ktime_get_ns(),
                                   .value = value};
-  long bytes = text ? bpf_probe_read_kernel_str(event.text, sizeof(event.text), text) : 0;
-  if (bytes < 0 || bytes > HAPPENING_TEXT_MAX)
+  __u64 bytes = text ? bpf_probe_read_kernel_str(event.text, sizeof(event.text), text) : 0;
+  asm volatile("" : "+r"(bytes)); /* one comparison, for 6.1: of errors, too */
+  if (bytes > HAPPENING_TEXT_MAX)
     bytes = 0;
   if (bpf_ringbuf_output(&events, &event, __builtin_offsetof(struct event_happening, text) + bytes,
                          BPF_RB_NO_WAKEUP))
