@@ -6,6 +6,8 @@
 #include "render/report_name.h"
 #include "render/report_system.h"
 
+#define LOCK_PCT 0.05 /* of thread time: what is shown as less than 0.1 % is left out */
+
 static const char *keep(struct system_report *report, struct buf *buf) {
   const char *kept = report_keep(report->content, buf_text(buf));
   report->content->failed |= buf->failed;
@@ -111,6 +113,12 @@ static void put_lock_row(struct system_report *report, struct report_table *tabl
   row[8] = system_path(report, from->stack_count ? from->stacks[0].node : PROFILE_NONE);
 }
 
+/* Short waits for a lock are everywhere: they say nothing unless there is nothing else. */
+static bool is_worth_a_row(const struct system_report *report, uint32_t i) {
+  uint64_t wait_ns = locks_sum(report->system->locks.rows[i].wait)->total_ns;
+  return i == 0 || (i < report->top_count && percent_of(wait_ns, report->wall_ns) >= LOCK_PCT);
+}
+
 static void put_locks(struct system_report *report) {
   static const struct report_column columns[] = {
       {"lock", REPORT_WORD},     {"pid", REPORT_SPARE},     {"who", REPORT_WORD},
@@ -122,8 +130,8 @@ static void put_locks(struct system_report *report) {
     return;
   struct report_table *table =
       report_add_table(report->content, "Contended locks", columns, COUNT(columns));
-  for (uint32_t i = 0; table && i < locks->count; i++) {
-    if (i >= report->top_count) {
+  for (uint32_t i = 0; table && i < locks->count && report->top_count; i++) {
+    if (!is_worth_a_row(report, i)) { /* they stand by time */
       table->left_out_count = locks->count - i;
       break;
     }

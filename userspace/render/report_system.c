@@ -168,7 +168,7 @@ static void put_files(struct system_report *report) {
     if (!row)
       continue;
     double cached_pct = io_cached_pct(from);
-    row[0] = system_object(report, from->object);
+    row[0] = system_target(report, from->object);
     row[1] = system_ns_or_none(report, from->total_ns);
     row[2] = system_count_or_none(report, io_sum(from, IO_READ)->count);
     row[3] = system_bytes_or_none(report, io_sum(from, IO_READ)->bytes);
@@ -198,7 +198,7 @@ static void put_peers(struct system_report *report) {
         system_has_room(report, table) ? report_add_row(report->content, table) : NULL;
     if (!row)
       continue;
-    row[0] = system_object(report, from->object);
+    row[0] = system_target(report, from->object);
     row[1] = system_ns_or_none(report, io_sum(from, IO_RECEIVE)->total_ns);
     row[2] = system_ns_or_none(report, io_sum(from, IO_RECEIVE)->max_ns);
     row[3] = system_bytes_or_none(report, io_sum(from, IO_RECEIVE)->bytes);
@@ -240,7 +240,7 @@ static void put_operations(struct system_report *report, const struct operations
     row[5] = system_bytes_or_none(report, sum->bytes);
     row[6] = system_ns_or_none(report, sum->has_percentiles ? sum->p99_ns : 0);
     row[7] = system_count_or_none(report, sum->errors);
-    row[8] = system_object(report, rows[i]->object);
+    row[8] = system_target(report, rows[i]->object);
     row[9] = system_path(report, rows[i]->stack_count ? rows[i]->stacks[0].node : PROFILE_NONE);
   }
   if (table)
@@ -282,7 +282,7 @@ static void put_faults(struct system_report *report) {
   for (uint32_t i = 0; i < faults->objects.count; i++) {
     const struct io_row *from = &faults->objects.rows[i];
     const struct operation_sum *major = io_sum(from, IO_MAJOR), *minor = io_sum(from, IO_MINOR);
-    put_fault_row(report, table, system_object(report, from->object),
+    put_fault_row(report, table, system_target(report, from->object),
                   (const uint64_t[]){major->count, minor->count, major->bytes + minor->bytes,
                                      major->total_ns + minor->total_ns});
   }

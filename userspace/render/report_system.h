@@ -30,6 +30,7 @@ struct report_cell system_mean(struct system_report *report, const struct operat
 struct report_cell system_path(struct system_report *report, uint32_t node);
 struct report_cell system_pid(struct system_report *report, uint32_t process);
 struct report_cell system_object(struct system_report *report, uint32_t object);
+struct report_cell system_target(struct system_report *report, uint32_t object); /* never empty */
 struct report_cell system_thread(struct system_report *report, uint32_t thread);
 
 /* Whether a further row is shown; else it is counted as left out. */

@@ -70,6 +70,11 @@ struct report_cell system_object(struct system_report *report, uint32_t object) 
   return system_name(report, operations_object_name(report->profile, object));
 }
 
+struct report_cell system_target(struct system_report *report, uint32_t object) {
+  const char *name = operations_object_name(report->profile, object);
+  return *name ? system_name(report, name) : system_text("(not known)");
+}
+
 struct report_cell system_thread(struct system_report *report, uint32_t thread) {
   if (thread == PROFILE_NONE)
     return system_text("not known");
