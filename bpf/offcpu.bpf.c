@@ -35,10 +35,9 @@ static __always_inline bool is_left_out(struct thread_state *thread, __u64 now_n
 
 static __always_inline void switch_out(struct task_struct *task, struct thread_state *thread,
                                        __u32 state, __u64 now_ns) {
-  __u32 tgid = task->tgid, kind = SCRATCH_SWITCH;
+  __u32 tgid = task->tgid;
   struct process_info *process = bpf_map_lookup_elem(&processes, &tgid);
-  struct scratch *scratch = bpf_map_lookup_elem(&scratches, &kind);
-  if (!process || !scratch || state & TASK_DEAD_STATE)
+  if (!process || state & TASK_DEAD_STATE)
     return;
   COUNT(switches);
   if (thread->switched_in_ns)
@@ -60,11 +59,7 @@ static __always_inline void switch_out(struct task_struct *task, struct thread_s
     thread->stack_ns = 0;
     return;
   }
-  struct pt_regs *user = (struct pt_regs *)bpf_task_pt_regs(task);
-  struct user_registers registers = user_registers_of(user);
-  copy_registers(scratch->registers, user);
-  scratch->stack.kernel_count = 0;
-  thread->stack = collect_stack(scratch, process, task, &registers, tgid, NULL, kind);
+  thread->stack = current_stack_by(process, SCRATCH_SWITCH); /* it is still the current one */
   thread->stack_ns = now_ns;
 }
 
