@@ -131,6 +131,16 @@ static void a_lock_convoy(void **state) {
   assert_int_equal(convoy->node, node);
 }
 
+/* Workers wait for work all the time; that does not hide the lock that they fight for. */
+static void idle_workers_hide_no_convoy(void **state) {
+  (void)state;
+  make_lock("0x7f0000001000", true);
+  uint32_t queue = handmade_object(&made, OBJECT_LOCK, "0x7f0000002000");
+  handmade_operation(&made, OPERATION_LOCK, 0, queue, "wait", 300, 30 * MS);
+  handmade_operation(&made, OPERATION_LOCK, 1, queue, "wait", 300, 30 * MS);
+  assert_int_equal(only(FINDING_LOCK_CONVOY)->total_ns, 4000 * MS);
+}
+
 /* One thread only lets others go on: it hands out work. */
 static void handing_out_work_is_no_convoy(void **state) {
   (void)state;
@@ -281,6 +291,7 @@ int main(void) {
       cmocka_unit_test(throttling),
       cmocka_unit_test(too_few_cpus),
       cmocka_unit_test(a_lock_convoy),
+      cmocka_unit_test(idle_workers_hide_no_convoy),
       cmocka_unit_test(handing_out_work_is_no_convoy),
       cmocka_unit_test(a_gil_convoy),
       cmocka_unit_test(a_pool_that_spins),

@@ -323,14 +323,16 @@ static void locks_belong_to_a_process(void **state) {
   const struct locks *locks = &build()->locks;
   assert_int_equal(locks->count, 2);
   assert_int_equal(locks->gil_count, 0);
-  assert_int_equal(locks->rows[0].process, 1);
-  assert_null(locks->rows[0].hold);
-  assert_int_equal(locks->rows[0].both_count, 0);
-  assert_int_equal(locks->rows[1].process, 0);
-  assert_int_equal(locks->rows[1].wait->sum.total_ns, 250 * MS);
-  assert_int_equal(locks->rows[1].wait->sum.count, 15);
-  assert_int_equal(locks->rows[1].hold->sum.total_ns, 250 * MS);
-  assert_int_equal(locks->rows[1].both_count, 2);
+  assert_int_equal(locks->rows[0].process, 0);
+  assert_int_equal(locks->rows[0].wait->sum.total_ns, 250 * MS);
+  assert_int_equal(locks->rows[0].wait->sum.count, 15);
+  assert_int_equal(locks->rows[0].hold->sum.total_ns, 250 * MS);
+  assert_int_equal(locks->rows[0].both_count, 2);
+  /* longer, but of one side only */
+  assert_int_equal(locks->rows[1].process, 1);
+  assert_int_equal(locks->rows[1].wait->sum.total_ns, 400 * MS);
+  assert_null(locks->rows[1].hold);
+  assert_int_equal(locks->rows[1].both_count, 0);
   summary_free(summary);
 }
 

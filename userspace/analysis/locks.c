@@ -36,8 +36,11 @@ static uint32_t count_both(const struct profile *profile, const struct lock_row 
   return count;
 }
 
+/* However long threads wait to be given work, that is nobody's contention. */
 static int compare_locks(const void *left, const void *right) {
   const struct lock_row *a = left, *b = right;
+  if ((a->both_count > 1) != (b->both_count > 1))
+    return a->both_count > 1 ? -1 : 1;
   const struct operation_sum *a_sum = locks_sum(a->wait), *b_sum = locks_sum(b->wait);
   if (a_sum->total_ns != b_sum->total_ns)
     return a_sum->total_ns < b_sum->total_ns ? 1 : -1;

@@ -28,7 +28,8 @@ struct gil_thread {
 
 struct locks {
   struct operations operations; /* by object, process and name */
-  struct lock_row *rows;        /* by time waited; those of the GIL apart */
+  struct lock_row *rows; /* those that several threads wait for and hold, then the others; by time
+                            waited; those of the GIL apart */
   uint32_t count;
   struct lock_row *gils; /* of one process each */
   uint32_t gil_count;

@@ -114,10 +114,11 @@ static void say_page_faults(struct words *words) {
 static void say_delayed_ack(struct words *words) {
   const struct finding *found = words->found;
   put_object(words);
-  buf_printf(&words->buf,
-             ": %s of %s receives took about 40 ms, as long as an acknowledgement is delayed; who "
-             "sends should write once, or set TCP_NODELAY",
-             count(words, found->count), count(words, found->of_count));
+  buf_printf(
+      &words->buf,
+      ": %s of %s receives took about 40 ms, as long as an acknowledgement is delayed (%s in "
+      "all); who sends should write once, or set TCP_NODELAY",
+      count(words, found->count), count(words, found->of_count), ns(words, found->total_ns));
 }
 
 static void say_dns_timeout(struct words *words) {

@@ -116,7 +116,7 @@ static void put_lock_row(struct system_report *report, struct report_table *tabl
 /* Short waits for a lock are everywhere: they say nothing unless there is nothing else. */
 static bool is_worth_a_row(const struct system_report *report, uint32_t i) {
   uint64_t wait_ns = locks_sum(report->system->locks.rows[i].wait)->total_ns;
-  return i == 0 || (i < report->top_count && percent_of(wait_ns, report->wall_ns) >= LOCK_PCT);
+  return i == 0 || percent_of(wait_ns, report->wall_ns) >= LOCK_PCT;
 }
 
 static void put_locks(struct system_report *report) {
@@ -130,16 +130,17 @@ static void put_locks(struct system_report *report) {
     return;
   struct report_table *table =
       report_add_table(report->content, "Contended locks", columns, COUNT(columns));
-  for (uint32_t i = 0; table && i < locks->count && report->top_count; i++) {
-    if (!is_worth_a_row(report, i)) { /* they stand by time */
-      table->left_out_count = locks->count - i;
-      break;
+  for (uint32_t i = 0, shown = 0; table && i < locks->count; i++) {
+    if (shown >= report->top_count || !is_worth_a_row(report, i)) {
+      table->left_out_count++;
+      continue;
     }
+    shown++;
     put_lock_row(report, table, &locks->rows[i], false);
     put_lock_row(report, table, &locks->rows[i], true);
   }
   if (table)
-    table->note = "of thread time; holds: who had it while others waited";
+    table->note = "of thread time; holds: who had it, or handed on, while others waited";
 }
 
 static void put_gil(struct system_report *report) {
