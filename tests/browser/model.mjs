@@ -175,6 +175,8 @@ assert.equal(sums.view('io').totalCount[0], 4);
 assert.equal(sums.view('io').totalBytes[0], 8292);
 assert.equal(sums.total('fault'), 40);
 assert.equal(sums.total('gil'), 700);
+assert.equal(sums.headline('gil'), 700);
+assert.equal(sums.headline('io'), 6);
 assert.equal(firstProcess.total('io'), 5);
 assert.equal(firstProcess.total('gil'), 0);
 assert.equal(inRange([1, 2]).total('io'), 6); // of the whole capture

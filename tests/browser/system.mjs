@@ -74,6 +74,8 @@ const cases = {
       equal(rows.map(row => row[0]).sort().join(' | '), 'holding the GIL while others wait | waiting for the GIL', 'leaves');
       for (const row of rows)
         samePct(parsePct(row[1]), 1, 2, row[0]);
+      near(parseTime(await text(page, '[data-kind="gil"]')), 80000 * STEPS, 0.005, 'what was waited');
+      check(/^waited\s+12\.0\ss\s+held meanwhile\s+12\.0\ss$/.test(await text(page, '#operation-figures')), await text(page, '#operation-figures'));
       await page.click('[data-view="flame"]');
       const legend = await texts(page, '#legend li');
       check(legend.includes('waiting for the GIL') && legend.includes('holding the GIL'), legend.join(', '));

@@ -276,6 +276,32 @@ static void the_longest_calls_stay(void **state) {
   buf_fini(&buf);
 }
 
+/* Of calls that are equally long those over all of the time stay. */
+static void equal_calls_are_thinned_evenly(void **state) {
+  (void)state;
+  make_bars();
+  for (uint64_t i = 0; i < MANY; i++)
+    slow[i] = (struct profile_slow_operation){
+        .time_ns = i * NS_PER_MS, .duration_ns = NS_PER_MS, .node = 1, .object = PROFILE_NONE};
+  profile.slow_operation_count = MANY;
+  struct buf buf = {0};
+  uint32_t node_ids[2] = {0};
+  struct strtab *strings = strtab_new();
+  struct cursor cursor = encode(&buf, strings, node_ids);
+  assert_int_equal(cursor_varint(&cursor), MANY);
+  assert_int_equal(cursor_varint(&cursor), FLAME_BARS_MAX);
+  uint64_t time_us = 0, first_half = 0;
+  for (int i = 0; i < FLAME_BARS_MAX; i++) {
+    time_us += cursor_varint(&cursor);
+    first_half += time_us < MANY / 2 * 1000;
+    for (int field = 0; field < 6; field++)
+      cursor_varint(&cursor);
+  }
+  assert_in_range(first_half, FLAME_BARS_MAX * 45 / 100, FLAME_BARS_MAX * 55 / 100);
+  strtab_free(strings);
+  buf_fini(&buf);
+}
+
 static uint64_t skip_bars(struct cursor *cursor) {
   uint64_t found = cursor_varint(cursor);
   for (uint64_t left = 7 * cursor_varint(cursor); left > 0; left--)
@@ -351,6 +377,7 @@ int main(void) {
       cmocka_unit_test(operations_come_before_points),
       cmocka_unit_test(many_processes_share_the_room),
       cmocka_unit_test(the_longest_calls_stay),
+      cmocka_unit_test(equal_calls_are_thinned_evenly),
       cmocka_unit_test(other_sources_of_bars),
       cmocka_unit_test(the_main_happenings_stay),
   };

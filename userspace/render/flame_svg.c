@@ -18,7 +18,8 @@
 #define WIDTH_PX 1200.0
 #define MARGIN_PX 10.0
 #define ROW_PX 17
-#define HEAD_PX 62
+#define HEAD_PX 76
+#define LEGEND_PX 60
 #define FOOT_PX 30
 #define SMALLEST_PX 0.25 /* narrower frames are left out */
 #define LETTER_PX 6.8    /* about, at 11 px: the text is cut to fit, never measured */
@@ -199,6 +200,55 @@ static void put_frame(struct drawing *drawing, uint32_t index, double height) {
   buf_put_text(out, "</text></g>\n");
 }
 
+/* What the colours stand for: kinds of frames, reasons to wait, what was done. */
+enum { LEGEND_WAIT = FRAME_MARK + 1, LEGEND_TONE = LEGEND_WAIT + WAIT_REASONS };
+#define LEGEND_ITEMS (LEGEND_TONE + TONES)
+
+static unsigned legend_item(const struct drawing *drawing, const struct calltree_node *node) {
+  if (node->note != PROFILE_NONE) {
+    const struct calltree_note *note = &drawing->tree->notes[node->note];
+    return note->class ? LEGEND_TONE + flame_note_tone(note)
+                       : LEGEND_WAIT + (unsigned)note->reason % WAIT_REASONS;
+  }
+  return node->function != PROFILE_NONE ? drawing->profile->functions[node->function].kind : 0;
+}
+
+static const char *legend_name(unsigned item) {
+  static const char *const kinds[] = {"", "native", "kernel", "Python", "JIT", "incomplete stack"};
+  return item >= LEGEND_TONE   ? flame_tone_name(item - LEGEND_TONE)
+         : item >= LEGEND_WAIT ? wait_reason_name(item - LEGEND_WAIT)
+                               : kinds[item];
+}
+
+static void put_legend(struct drawing *drawing) {
+  const struct calltree_node *examples[LEGEND_ITEMS] = {NULL};
+  struct buf *out = &drawing->out;
+  double left = MARGIN_PX;
+  bool is_waiting = false;
+  for (uint32_t i = 1; i < drawing->tree->node_count; i++) {
+    unsigned item = legend_item(drawing, &drawing->tree->nodes[i]);
+    if (drawing->boxes[i].width >= SMALLEST_PX && item < LEGEND_ITEMS)
+      examples[item] = &drawing->tree->nodes[i];
+  }
+  for (unsigned item = 1; item < LEGEND_ITEMS; item++) {
+    if (!examples[item])
+      continue;
+    bool is_first_wait = !is_waiting && item >= LEGEND_WAIT && item < LEGEND_TONE;
+    is_waiting |= is_first_wait;
+    const char *name = legend_name(item);
+    if (is_first_wait) {
+      buf_printf(out, "<text class=\"dim\" x=\"%.0f\" y=\"%d\">waiting:</text>", left, LEGEND_PX);
+      left += 8 * LETTER_PX;
+    }
+    buf_printf(out, "<rect x=\"%.0f\" y=\"%d\" width=\"10\" height=\"10\" rx=\"2\" fill=\"", left,
+               LEGEND_PX - 9);
+    put_fill(drawing, examples[item]);
+    buf_printf(out, "\"/><text class=\"dim\" x=\"%.0f\" y=\"%d\">%s</text>\n", left + 14, LEGEND_PX,
+               name);
+    left += 14 + ((double)strlen(name) + 2) * LETTER_PX;
+  }
+}
+
 static void put_heading(struct drawing *drawing, double height) {
   char total[FLAME_VALUE_BYTES], duration[UNITS_TEXT_BYTES];
   struct buf *out = &drawing->out;
@@ -236,6 +286,7 @@ static void draw(struct drawing *drawing) {
                     "<rect width=\"2\" height=\"6\" fill=\"#aab0b8\"/></pattern></defs>\n");
   buf_printf(out, "<rect width=\"%.0f\" height=\"%.0f\" fill=\"#fff\"/>\n", WIDTH_PX, height);
   put_heading(drawing, height);
+  put_legend(drawing);
   buf_put_text(out, "<g id=\"frames\">\n");
   for (uint32_t i = 0; i < drawing->tree->node_count; i++)
     if (drawing->boxes[drawing->order[i]].width >= SMALLEST_PX)

@@ -68,6 +68,22 @@ void flame_put_note(struct buf *buf, enum flame_place place, const struct calltr
   flame_put_text(buf, place, note->object);
 }
 
+const char *flame_tone_name(enum flame_tone tone) {
+  static const char *const names[TONES] = {[TONE_SYSCALL] = "system call",
+                                           [TONE_FILE] = "file",
+                                           [TONE_SOCKET] = "socket",
+                                           [TONE_DISK] = "disk",
+                                           [TONE_MINOR_FAULT] = "minor fault",
+                                           [TONE_MAJOR_FAULT] = "major fault",
+                                           [TONE_LOCK] = "lock",
+                                           [TONE_GIL_WAIT] = "waiting for the GIL",
+                                           [TONE_GIL_HOLD] = "holding the GIL",
+                                           [TONE_PROBE] = "probe",
+                                           [TONE_PIPE] = "pipe",
+                                           [TONE_EVENT] = "event or timer"};
+  return (unsigned)tone < TONES ? names[tone] : "other";
+}
+
 enum flame_tone flame_note_tone(const struct calltree_note *note) {
   static const struct {
     enum operation_class class;

@@ -36,6 +36,8 @@ enum flame_tone {
   TONES
 };
 
+/* "system call", "file", …; as in page/colors.js. */
+const char *flame_tone_name(enum flame_tone tone);
 /* Of an operation's note. */
 enum flame_tone flame_note_tone(const struct calltree_note *note);
 /* Of what a call was done to. */

@@ -116,11 +116,14 @@ static void find_waits(struct bars *bars, const struct profile *profile) {
   }
 }
 
+/* Equal ones in any order but that of time: what is left of them shall not be their beginning. */
 static int by_duration(const void *a, const void *b) {
   const struct bar *left = a, *right = b;
   if (left->duration_ns != right->duration_ns)
     return left->duration_ns < right->duration_ns ? 1 : -1;
-  return (left->time_ns > right->time_ns) - (left->time_ns < right->time_ns);
+  uint64_t left_order = hash_mix(left->time_ns, left->thread);
+  uint64_t right_order = hash_mix(right->time_ns, right->thread);
+  return (left_order > right_order) - (left_order < right_order);
 }
 
 static int by_start(const void *a, const void *b) {

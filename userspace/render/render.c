@@ -12,6 +12,9 @@ static const char kernel_hint[] =
     "'ragprof attach' and 'ragprof run' record them where they may load BPF programs; 'ragprof "
     "doctor' tells";
 
+/* Of a trace that holds other operations. */
+static const char seen_hint[] = "the capture saw none; 'ragprof report' says what it could not see";
+
 static const struct {
   const char *what;
   const char *hint;
@@ -31,8 +34,10 @@ static const struct {
 int render_check_kind(const struct profile *profile, enum calltree_kind kind) {
   if (calltree_is_recorded(profile, kind))
     return 0;
+  bool is_operation = calltree_kind_group(kind) == CALLTREE_OPERATIONS;
   return error_set(ENODATA, "--kind %s: the trace holds no %s (%s)", calltree_kind_name(kind),
-                   needs[kind].what, needs[kind].hint);
+                   needs[kind].what,
+                   is_operation && profile->operation_count ? seen_hint : needs[kind].hint);
 }
 
 const struct render_format *render_format_find(const struct render_format *formats,

@@ -156,8 +156,7 @@ class App {
       if (button.hidden)
         continue;
       button.setAttribute('aria-pressed', String(kind === this.state.kind));
-      button.querySelector('.kind-time').textContent = kind === 'leak' ? formatBytes(this.sums.total(kind))
-        : this.profile.format(kind, this.sums.total(kind));
+      button.querySelector('.kind-time').textContent = this.profile.formatShort(kind, this.sums.headline(kind));
     }
   }
 

@@ -14,6 +14,7 @@ const HUES = {
 };
 
 const KIND_NAMES = { 1: 'native', 2: 'kernel', 3: 'Python', 4: 'JIT', 5: 'incomplete stack' };
+const TONE_GIL_WAIT = 7;
 const TONE_EVENT = 11;
 const TONE_NAMES = [
   'system call', 'file', 'socket', 'disk', 'minor fault', 'major fault', 'lock', 'waiting for the GIL', 'holding the GIL',

@@ -282,6 +282,11 @@ class Profile {
     return formatBytes(value) + (kind !== 'leak' ? '' : this.facts.heap.leak_unit === 's' ? '/s' : ' / iteration');
   }
 
+  /* The same where the kind says the unit. */
+  formatShort(kind, value) {
+    return kind === 'fault' ? formatCount(value) : kind === 'leak' ? formatBytes(value) : this.format(kind, value);
+  }
+
   isWait(fn) {
     return fn >= this.firstReason && fn < this.firstNote;
   }

@@ -210,7 +210,7 @@ class Summary {
 
   showOperations(sums, kind) {
     const view = sums.view(kind);
-    const figures = [
+    const figures = kind === 'gil' ? this.gilFigures(sums, view) : [
       [kind === 'fault' ? 'faults' : 'time', kind === 'fault' ? formatCount(view.total[0]) : formatUs(view.total[0])],
       ...(kind === 'fault' ? [] : [[OPERATION_WORDS[kind], formatCount(view.totalCount[0])]]),
       ...(view.totalBytes[0] ? [['bytes', formatBytes(view.totalBytes[0])]] : []),
@@ -222,6 +222,11 @@ class Summary {
       const items = find(view).slice(0, ANSWERS).map(item => this.operationAnswer(item, kind, view));
       byId(id).replaceChildren(...(items.length ? items : [element('li', 'nothing', 'no stacks')]));
     }
+  }
+
+  gilFigures(sums, view) {
+    const waited = sums.headline('gil');
+    return [['waited', formatUs(waited)], ['held meanwhile', formatUs(view.total[0] - waited)]];
   }
 
   operationAnswer({ fn, value, from }, kind, view) {

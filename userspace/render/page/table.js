@@ -94,7 +94,7 @@ class FunctionTable {
     const bar = element('span', 'bar');
     bar.style.width = this.whole ? `${100 * value / this.whole}%` : '0';
     const pct = element('span', 'pct', formatPct(value, this.whole));
-    const time = element('span', 'time', this.profile.format(this.kind, value));
+    const time = element('span', 'time', this.kind === 'fault' ? formatCount(value) : this.profile.format(this.kind, value));
     cell.append(bar, pct, time);
     return cell;
   }

@@ -296,6 +296,15 @@ class Sums {
     return kind === 'cpu' ? this.cpuUs : kind === 'off-cpu' ? this.waitUs : this.cpuUs + this.waitUs;
   }
 
+  /* The same, but of the GIL only what was waited: what it was held meanwhile is that time once more. */
+  headline(kind) {
+    if (kind !== 'gil')
+      return this.total(kind);
+    const view = this.view(kind);
+    return view.self.reduce((sum, us, i) =>
+      sum + (this.profile.kinds[view.fn[i]] === FIRST_TONE_KIND + TONE_GIL_WAIT ? us : 0), 0);
+  }
+
   /* Waits stand at leaves of their own, so the kinds of time are masks over one array. */
   timeOf(kind) {
     const mask = values => {
