@@ -183,6 +183,15 @@ const struct source_set *programs_sources(const struct programs *programs) {
   return &programs->sources;
 }
 
+int programs_look_for_sources(struct source_set *set) {
+  struct ragprof_bpf *skeleton = ragprof_bpf__open();
+  if (!skeleton)
+    return -errno;
+  sources_choose(set, skeleton->obj);
+  ragprof_bpf__destroy(skeleton);
+  return 0;
+}
+
 /* ---- attaching ---- */
 
 /* An event of each CPU, of every task: a thread that begins later is seen from its first moment. */

@@ -38,6 +38,8 @@ struct operation_maps programs_operation_maps(const struct programs *programs);
 
 /* What is recorded besides samples and switches, and what this kernel lacks of it. */
 const struct source_set *programs_sources(const struct programs *programs);
+/* The same as far as it can be told without loading anything. 0 or -errno. */
+int programs_look_for_sources(struct source_set *set);
 
 /* Attaches everything; the task iterator has then registered the threads that are there. */
 int programs_attach(struct programs *programs);

@@ -11,11 +11,11 @@
 
 static const struct source sources[] = {
     {"syscalls", "system calls", {"on_syscall_enter", "on_syscall_exit"}},
-    {"connections", "TCP handshakes and packets sent again", {"on_socket_state", "on_retransmit"}},
-    {"pagecache", "reads that miss the page cache", {"on_page_read"}},
-    {"block", "requests to disks", {"on_block_start", "on_block_issue", "on_block_complete"}},
+    {"connections", "TCP connections", {"on_socket_state", "on_retransmit"}},
+    {"pagecache", "page cache misses", {"on_page_read"}},
+    {"block", "disk requests", {"on_block_start", "on_block_issue", "on_block_complete"}},
     {SOURCE_FAULTS, "page faults", {"on_minor_fault", "on_major_fault"}},
-    {"oom", "processes killed for want of memory", {"on_oom_kill"}},
+    {"oom", "out-of-memory kills", {"on_oom_kill"}},
 };
 
 _Static_assert(sizeof(sources) / sizeof(sources[0]) <= SOURCES_MAX, "a set holds all");

@@ -15,7 +15,7 @@ enum check_status {
 };
 
 #define CHECK_TEXT_BYTES 320
-#define CHECKS_MAX 48
+#define CHECKS_MAX 64
 
 struct check {
   const char *name; /* static text: "kernel type information" */

@@ -14,6 +14,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "capture/programs.h"
 #include "cli/doctor.h"
 
 /* r0 = 0; exit */
@@ -114,6 +115,21 @@ static void try_events(struct checkup *checkup) {
   }
 }
 
+static void look_for_sources(struct checkup *checkup) {
+  struct source_set set;
+  if (programs_look_for_sources(&set))
+    return; /* without BPF, which is told above */
+  for (int i = 0; i < set.count; i++) {
+    const struct source_state *state = &set.at[i];
+    bool is_there = !*state->missing;
+    struct check *check =
+        check_add(checkup, is_there ? CHECK_OK : CHECK_LIMITED, state->source->summary, "%s",
+                  is_there ? "can be seen" : state->missing);
+    if (!is_there)
+      check_explain(check, "reports are without it; the rest works", NULL);
+  }
+}
+
 static int drop_message(enum libbpf_print_level level, const char *format, va_list args) {
   (void)level;
   (void)format;
@@ -126,5 +142,6 @@ void doctor_check_events(struct checkup *checkup) {
   try_maps(checkup);
   try_programs(checkup);
   try_events(checkup);
+  look_for_sources(checkup);
   libbpf_set_print(before);
 }
