@@ -57,12 +57,15 @@ static __always_inline void find_descriptors(struct io_call *call, const struct 
 
 /* Global, as others here: the verifier looks at such a function once, not on each way to it. */
 __noinline __u64 count_descriptor(struct io_call *call, struct thread_state *thread) {
-  struct file *file = call ? file_of(call->task, call->argument) : NULL;
+  struct file *file = call ? file_of(call->argument) : NULL;
   if (!file || !thread)
     return 0;
+  struct file_memo *memo = memo_of_file(thread, file);
+  if (is_remembered(memo, file) && count_by_memo(call, memo))
+    return memo->object;
   if ((BPF_CORE_READ(file, f_inode, i_mode) & S_IFMT) == S_IFSOCK)
     return count_socket(call, thread, file);
-  return count_file(call, file);
+  return count_file(call, file, memo);
 }
 
 /* Accounts for a call. Returns the id of the object that it was made on; 0: not known. */

@@ -20,9 +20,11 @@
 /* Set before load. */
 extern const volatile __u32 follow_children;
 extern const volatile __u64 long_wait_ns; /* waits from here on are streamed one by one */
+extern const volatile __u32 has_typed_cast; /* bpf_rdonly_cast, from Linux 6.2 on */
 
 const volatile __u32 follow_children __weak = 1;
 const volatile __u64 long_wait_ns __weak = 1000000;
+const volatile __u32 has_typed_cast __weak = 0;
 
 /* Which of the two wait sums is being added to; user space flips it and reads the other. */
 __u32 active_sums __weak = 0;
@@ -127,6 +129,23 @@ struct socket_memo {
   __u16 slots[SOCKET_SLOTS]; /* by operation, as syscall_slots */
 };
 
+/* A file that a thread has read from or written to, and where that is counted: bpf/file.h. */
+#define THREAD_FILES 4
+
+struct file_memo {
+  __u64 file; /* 0: none */
+  __u64 inode;
+  __u64 dentry;
+  __u64 mount;
+  __u64 number; /* of the inode */
+  __u64 name_hash;
+  __u64 object;
+  __u32 generation;
+  __u32 pad;
+  __u32 slots[2]; /* read, write; OPERATION_SLOT_NONE: none yet */
+  __u32 serials[2];
+};
+
 /* What is kept of a thread while it is watched. Exists only for threads of profiled processes. */
 struct thread_state {
   __u64 start_ns;
@@ -153,6 +172,7 @@ struct thread_state {
   __u32 window_faults;
   __u32 last_faults;
   struct device_read device_read;
+  struct file_memo files[THREAD_FILES];
   __u64 connecting; /* the struct sock of which the connect() that it is in began a handshake */
   struct socket_memo sockets[1 << THREAD_SOCKETS_SHIFT]; /* by address, the last one */
   __u16 syscall_slots[SYSCALLS_MAX]; /* in operation_slots[]; OPERATION_SLOT_NONE: none yet */

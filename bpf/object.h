@@ -57,14 +57,13 @@ struct {
   __type(value, struct event_object);
 } object_scratch __weak SEC(".maps");
 
-/* NULL when it is not open (any more). */
-static __always_inline struct file *file_of(struct task_struct *task, __u32 fd) {
-  struct fdtable *table = BPF_CORE_READ(task, files, fdt);
+/* The file of a descriptor of the current thread; NULL when it is not open (any more). */
+static __always_inline struct file *file_of(__u32 fd) {
+  struct task_struct *task = bpf_get_current_task_btf();
+  struct fdtable *table = task->files->fdt;
   struct file *file = NULL;
-  if (!table || fd >= BPF_CORE_READ(table, max_fds))
-    return NULL;
-  struct file **files = BPF_CORE_READ(table, fd);
-  bpf_probe_read_kernel(&file, sizeof(file), files + fd);
+  if (fd < table->max_fds)
+    bpf_probe_read_kernel(&file, sizeof(file), table->fd + fd);
   return file;
 }
 
@@ -76,6 +75,7 @@ struct file_identity {
   __u64 dentry;
   __u64 mount;
   __u64 number; /* of the inode */
+  __u64 name_hash;
   __u32 mode;
   __u32 generation;
 };
@@ -94,6 +94,7 @@ static __always_inline void identify_file(struct file_identity *identity, struct
   identity->dentry = (__u64)dentry;
   identity->mount = (__u64)BPF_CORE_READ(file, f_path.mnt);
   identity->number = BPF_CORE_READ(inode, i_ino);
+  identity->name_hash = name_hash;
   identity->mode = BPF_CORE_READ(inode, i_mode);
   identity->generation = BPF_CORE_READ(inode, i_generation);
   if (!(__u32)name_hash)

@@ -53,7 +53,7 @@ struct reader {
 };
 
 static __always_inline bool look_at(struct reader *reader, __u32 fd, bool is_writing) {
-  struct file *file = file_of(reader->task, fd);
+  struct file *file = file_of(fd);
   __u32 what = relation(file, reader->mapping, is_writing);
   if (what == HIS_WRITTEN)
     reader->has_written = true;

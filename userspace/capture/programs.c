@@ -99,6 +99,7 @@ static int load_skeleton(struct programs *programs, const struct programs_option
     sources_choose(&programs->sources, programs->skeleton->obj);
   while (!result) {
     refused_program[0] = '\0';
+    programs->skeleton->rodata->has_typed_cast = programs->sources.has_typed_cast;
     result = ragprof_bpf__load(programs->skeleton);
     if (!result || !sources_refuse(&programs->sources, refused_program))
       break;

@@ -71,6 +71,7 @@ void sources_choose(struct source_set *set, struct bpf_object *object) {
     set->at[i].source = &sources[i];
     look_for(&set->at[i], object, btf);
   }
+  set->has_typed_cast = btf && btf__find_by_name_kind(btf, "bpf_rdonly_cast", BTF_KIND_FUNC) > 0;
   btf__free(btf);
   sources_leave_out(set, object);
 }

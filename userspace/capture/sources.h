@@ -30,6 +30,7 @@ struct source_state {
 struct source_set {
   struct source_state at[SOURCES_MAX];
   int count;
+  bool has_typed_cast; /* bpf_rdonly_cast, which saves reads */
 };
 
 /* Finds out what this kernel has, and leaves out the others. */
