@@ -347,6 +347,30 @@ static void the_kernels_calls_stand_for_the_shims(void **state) {
   free(text);
 }
 
+/* Whatever a trace says: the largest figures, an exit status and metrics that do not exist. */
+static void absurd_figures_are_survived(void **state) {
+  static const char *const formats[] = {"text", "markdown", "json"};
+  (void)state;
+  make_system();
+  for (uint32_t i = 0; i < made.profile.operation_count; i++) {
+    struct trace_operation_sum *total = &made.profile.operations[i].total;
+    total->count = total->errors = total->bytes = total->total_ns = total->max_ns = UINT64_MAX;
+    memset(system_made.details[i].buckets, 0xff, sizeof(system_made.details[i].buckets));
+    system_made.details[i].result_count = UINT32_MAX;
+  }
+  for (size_t i = 0; i < made.profile.operation_stack_count; i++)
+    system_made.stacks[i].count = system_made.stacks[i].bytes = system_made.stacks[i].total_ns =
+        UINT64_MAX;
+  for (size_t i = 0; i < made.profile.point_count; i++)
+    system_made.points[i].value = UINT64_MAX - i;
+  handmade_point(&made, 0, 0, (enum point_metric)1000, 1);
+  handmade_happening(&made, UINT64_MAX, 1, HAPPENING_EXIT, UINT64_MAX, "");
+  handmade_happening(&made, UINT64_MAX, 1, (enum process_happening)99, 1, "");
+  made.profile.slow_operations[0].duration_ns = UINT64_MAX;
+  for (size_t i = 0; i < 3; i++)
+    free(render(formats[i], &(struct render_options){0}));
+}
+
 /* A table of one row has one, whatever is missing in it. */
 static void no_table_is_empty(void **state) {
   (void)state;
@@ -646,6 +670,7 @@ int main(void) {
       cmocka_unit_test(calls_are_as_known),
       cmocka_unit_test(the_systems_part_is_as_known),
       cmocka_unit_test(the_kernels_calls_stand_for_the_shims),
+      cmocka_unit_test(absurd_figures_are_survived),
       cmocka_unit_test(no_table_is_empty),
       cmocka_unit_test(sites_are_named_by_who_wanted_the_memory),
       cmocka_unit_test(text_fits_its_width),
