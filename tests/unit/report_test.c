@@ -452,6 +452,35 @@ static void sites_are_named_by_who_wanted_the_memory(void **state) {
   }
 }
 
+/* Two ways through the interpreter to one recv: 3 and 2 calls of 10 ms. */
+static void stacks_that_read_the_same_are_one_row(void **state) {
+  static const char interpreter[] = "/usr/bin/python3.11";
+  (void)state;
+  handmade_init(&made, 1000 * MS);
+  handmade_system_init(&made, &system_made);
+  handmade_process(&made, 100, "server", "");
+  handmade_thread(&made, 100, "main", 0);
+  uint32_t serve = push(PROFILE_NONE, FRAME_PYTHON, "serve", "/srv/app.py", "", 3);
+  handmade_operation(&made, OPERATION_SYSCALL, 0, PROFILE_NONE, "recvfrom", 5, 10 * MS);
+  handmade_operation_stack(&made,
+                           push(push(serve, FRAME_NATIVE, "sock_recv", "", interpreter, 0),
+                                FRAME_NATIVE, "recv", "", "/lib/libc.so.6", 0),
+                           3, 30 * MS);
+  handmade_operation_stack(&made,
+                           push(push(serve, FRAME_NATIVE, "sock_recv_into", "", interpreter, 0),
+                                FRAME_NATIVE, "recv", "", "/lib/libc.so.6", 0),
+                           2, 20 * MS);
+  char *text = render("text", &(struct render_options){.width_columns = 100});
+  const char *table = strstr(text, "System calls by stack");
+  assert_non_null(table);
+  const char *row = strstr(table, "recvfrom  50.0 ms");
+  assert_non_null(row);
+  const char *path = strstr(row, "recv\n");
+  assert_non_null(path);
+  assert_memory_equal(path + strlen("recv\n"), "\n", 1); /* the table's last line */
+  free(text);
+}
+
 static size_t longest_line(const char *text) {
   size_t longest = 0;
   while (*text) {
@@ -673,6 +702,7 @@ int main(void) {
       cmocka_unit_test(absurd_figures_are_survived),
       cmocka_unit_test(no_table_is_empty),
       cmocka_unit_test(sites_are_named_by_who_wanted_the_memory),
+      cmocka_unit_test(stacks_that_read_the_same_are_one_row),
       cmocka_unit_test(text_fits_its_width),
       cmocka_unit_test(control_characters_stay_out),
       cmocka_unit_test(rows_are_limited),

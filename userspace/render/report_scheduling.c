@@ -185,28 +185,30 @@ static void put_gil_holders(struct system_report *report) {
       {"waits", REPORT_RIGHT},
       {"stack", REPORT_PATH},
   };
-  struct operation_place *places;
   uint32_t count;
-  if (operations_places(&places, &count, &report->system->locks.operations, report->profile, "hold",
-                        "GIL"))
-    report->content->failed = true;
+  uint64_t left_out_count, total_ns = 0;
+  struct system_place *places = system_places(report, &report->system->locks.operations, "hold",
+                                              "GIL", &count, &left_out_count);
   struct report_table *table =
-      count ? report_add_table(report->content, "Holders of the GIL", columns, COUNT(columns))
-            : NULL;
+      places ? report_add_table(report->content, "Holders of the GIL", columns, COUNT(columns))
+             : NULL;
+  for (uint32_t i = 0; i < report->system->locks.gil_count; i++)
+    total_ns += locks_sum(report->system->locks.gils[i].hold)->total_ns;
   for (uint32_t i = 0; table && i < count; i++) {
-    const struct operation_stack *stack = places[i].stack;
     struct report_cell *row =
         system_has_room(report, table) ? report_add_row(report->content, table) : NULL;
     if (!row)
       continue;
-    row[0] = system_ns(report, stack->total_ns);
-    row[1] = system_share(report, stack->total_ns, places[i].row->sum.total_ns);
+    row[0] = system_ns(report, places[i].total_ns);
+    row[1] = system_share(report, places[i].total_ns, total_ns);
     row[1].heat = REPORT_PLAIN;
-    row[2] = system_count(report, stack->count);
-    row[3] = system_path(report, stack->node);
+    row[2] = system_count(report, places[i].count);
+    row[3] = system_text(places[i].path);
   }
-  if (table)
+  if (table) {
     table->note = "where they were while others waited for it";
+    table->left_out_count += left_out_count;
+  }
   free(places);
 }
 

@@ -51,30 +51,32 @@ static void put_syscall_stacks(struct system_report *report) {
       {"calls", REPORT_RIGHT}, {"mean", REPORT_RIGHT}, {"bytes", REPORT_SPARE},
       {"stack", REPORT_PATH},
   };
-  struct operation_place *places;
   uint32_t count;
-  if (operations_places(&places, &count, &report->system->syscalls, report->profile, NULL, NULL))
-    report->content->failed = true;
+  uint64_t left_out_count;
+  struct system_place *places =
+      system_places(report, &report->system->syscalls, NULL, NULL, &count, &left_out_count);
   struct report_table *table =
-      count ? report_add_table(report->content, "System calls by stack", columns, COUNT(columns))
-            : NULL;
+      places ? report_add_table(report->content, "System calls by stack", columns, COUNT(columns))
+             : NULL;
   for (uint32_t i = 0; table && i < count; i++) {
-    const struct operation_stack *stack = places[i].stack;
+    const struct system_place *place = &places[i];
     struct report_cell *row =
         system_has_room(report, table) ? report_add_row(report->content, table) : NULL;
     if (!row)
       continue;
-    row[0] = system_name(report, places[i].row->name);
-    row[1] = system_ns(report, stack->total_ns);
-    row[2] = system_share(report, stack->total_ns, report->wall_ns);
+    row[0] = system_name(report, place->name);
+    row[1] = system_ns(report, place->total_ns);
+    row[2] = system_share(report, place->total_ns, report->wall_ns);
     row[2].heat = REPORT_PLAIN;
-    row[3] = system_count(report, stack->count);
-    row[4] = system_ns_or_none(report, stack->count ? stack->total_ns / stack->count : 0);
-    row[5] = system_bytes_or_none(report, stack->bytes);
-    row[6] = system_path(report, stack->node);
+    row[3] = system_count(report, place->count);
+    row[4] = system_ns_or_none(report, place->count ? place->total_ns / place->count : 0);
+    row[5] = system_bytes_or_none(report, place->bytes);
+    row[6] = system_text(place->path);
   }
-  if (table)
+  if (table) {
     table->note = "of thread time";
+    table->left_out_count += left_out_count;
+  }
   free(places);
 }
 

@@ -33,6 +33,21 @@ struct report_cell system_object(struct system_report *report, uint32_t object);
 struct report_cell system_target(struct system_report *report, uint32_t object); /* never empty */
 struct report_cell system_thread(struct system_report *report, uint32_t thread);
 
+/* Stacks that read the same on the page: they differ in what paths leave out. */
+struct system_place {
+  const char *name; /* of the operation */
+  const char *path;
+  uint64_t count;
+  uint64_t bytes;
+  uint64_t total_ns;
+};
+
+/* Those of operations_places (the same filters), by time; the caller frees. NULL: there are none,
+ * or memory ran out. `count` of them, `left_out_count` more were not looked at. */
+struct system_place *system_places(struct system_report *report,
+                                   const struct operations *operations, const char *name,
+                                   const char *object, uint32_t *count, uint64_t *left_out_count);
+
 /* Whether a further row is shown; else it is counted as left out. */
 bool system_has_room(struct system_report *report, struct report_table *table);
 
