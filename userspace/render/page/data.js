@@ -64,6 +64,7 @@ function shortPath(path) {
 class Memory {
   constructor(reader, facts) {
     this.facts = facts.heap || null;
+    this.ends = facts.processes.map(({ end_ns: end }) => Math.max(Math.ceil(end / facts.bucket_ns), 1));
     this.sites = [];
     for (let left = reader.number(); left > 0; left--)
       this.sites.push(this.readSite(reader));
@@ -111,12 +112,12 @@ class Memory {
   }
 
   /* The resident set of the processes asked for, in each bucket; NaN before the first is known and
-   * after the last ended, of which the value 0 tells; null when it is not known at all. */
+   * after the last ended; null when it is not known at all. */
   resident(bucketCount, isAsked) {
     const asked = this.series.filter(isAsked);
     const sum = new Float64Array(bucketCount).fill(NaN);
-    for (const { bucket, value } of asked)
-      for (let b = 0, i = -1; b < bucketCount; b++) {
+    for (const { process, bucket, value } of asked)
+      for (let b = 0, i = -1; b < bucketCount && b < Math.max(this.ends[process], bucket[0] + 1); b++) {
         while (i + 1 < bucket.length && bucket[i + 1] <= b)
           i++;
         if (i >= 0 && value[i] > 0)
