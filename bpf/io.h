@@ -63,8 +63,11 @@ __noinline __u64 count_descriptor(struct io_call *call, struct thread_state *thr
   struct file_memo *memo = memo_of_file(thread, file);
   if (is_remembered(memo, file) && count_by_memo(call, memo))
     return memo->object;
+  struct socket_memo *socket = memo_of_socket(thread, file);
+  if (is_known_socket(socket, file))
+    return count_known_socket(call, thread, socket);
   if ((BPF_CORE_READ(file, f_inode, i_mode) & S_IFMT) == S_IFSOCK)
-    return count_socket(call, thread, file);
+    return count_socket(call, thread, socket, file);
   return count_file(call, file, memo);
 }
 

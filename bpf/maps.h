@@ -120,7 +120,8 @@ struct lock_wait {
 #define SOCKET_SLOTS 4
 
 struct socket_memo {
-  __u64 sk; /* 0: none */
+  __u64 file; /* 0: none */
+  __u64 sk;
   __u64 check;
   __u64 object;
   __u16 port; /* of the peer that it has connected to */
@@ -174,7 +175,7 @@ struct thread_state {
   struct device_read device_read;
   struct file_memo files[THREAD_FILES];
   __u64 connecting; /* the struct sock of which the connect() that it is in began a handshake */
-  struct socket_memo sockets[1 << THREAD_SOCKETS_SHIFT]; /* by address, the last one */
+  struct socket_memo sockets[1 << THREAD_SOCKETS_SHIFT]; /* by file, the last one */
   __u16 syscall_slots[SYSCALLS_MAX]; /* in operation_slots[]; OPERATION_SLOT_NONE: none yet */
 };
 

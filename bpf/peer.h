@@ -187,26 +187,55 @@ struct socket_view {
   __u8 has_peer;
 };
 
+/* How struct sock_common begins. */
+struct socket_head {
+  __u32 address; /* the peer's, v4 */
+  __u32 own_address;
+  __u32 hash;
+  __u16 port; /* the peer's, network byte order */
+  __u16 own_port;
+  __u16 family;
+  __u8 state;
+  __u8 flags;
+};
+
+#define HEAD_OFFSET(field) __builtin_preserve_field_info(((struct sock *)0)->__sk_common.field, 0)
+
+/* One read, where it does begin like that: settled when the program is loaded. */
+static __always_inline void read_socket_head(struct socket_head *head, const struct sock *sk) {
+  if (HEAD_OFFSET(skc_daddr) == 0 && HEAD_OFFSET(skc_dport) == 12 && HEAD_OFFSET(skc_num) == 14 &&
+      HEAD_OFFSET(skc_family) == 16 && HEAD_OFFSET(skc_state) == 18) {
+    if (bpf_probe_read_kernel(head, sizeof(*head), sk))
+      __builtin_memset(head, 0, sizeof(*head));
+    return;
+  }
+  head->address = BPF_CORE_READ(sk, __sk_common.skc_daddr);
+  head->port = BPF_CORE_READ(sk, __sk_common.skc_dport);
+  head->own_port = BPF_CORE_READ(sk, __sk_common.skc_num);
+  head->family = BPF_CORE_READ(sk, __sk_common.skc_family);
+  head->state = BPF_CORE_READ(sk, __sk_common.skc_state);
+}
+
 /* Its own port counts only while it listens: a connection that the peer has ended loses it. */
-static __always_inline void look_at_inet(struct socket_view *view, const struct sock *sk) {
-  __u64 words[2] = {};
-  __u16 port = view->is_listening ? BPF_CORE_READ(sk, __sk_common.skc_num)
-                                  : BPF_CORE_READ(sk, __sk_common.skc_dport);
-  if (view->family == AF_INET)
-    words[0] = BPF_CORE_READ(sk, __sk_common.skc_daddr);
-  else
+static __always_inline void look_at_inet(struct socket_view *view, const struct sock *sk,
+                                         const struct socket_head *head) {
+  __u64 words[2] = {head->address};
+  __u16 port = view->is_listening ? head->own_port : head->port;
+  if (view->family == AF_INET6)
     BPF_CORE_READ_INTO(&words, sk, __sk_common.skc_v6_daddr);
   view->has_peer = port != 0;
   view->check = hash_step(hash_step(words[0], words[1]), (__u32)view->family << 16 | port);
 }
 
 static __always_inline void look_at_socket(struct socket_view *view, const struct sock *sk) {
-  view->family = BPF_CORE_READ(sk, __sk_common.skc_family);
-  view->is_listening = BPF_CORE_READ(sk, __sk_common.skc_state) == TCP_LISTEN;
+  struct socket_head head;
+  read_socket_head(&head, sk);
+  view->family = head.family;
+  view->is_listening = head.state == TCP_LISTEN;
   view->has_peer = true;
   view->check = view->family;
   if (view->family == AF_INET || view->family == AF_INET6) {
-    look_at_inet(view, sk);
+    look_at_inet(view, sk, &head);
   } else if (view->family == AF_UNIX) {
     struct sock *peer = BPF_CORE_READ((struct unix_sock *)sk, peer);
     view->has_peer = peer || view->is_listening;

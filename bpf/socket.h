@@ -25,19 +25,39 @@ struct socket_use {
   __u16 is_stream;
 };
 
-static __always_inline struct socket_memo *memo_of(struct thread_state *thread, struct sock *sk) {
-  return &thread->sockets[((__u64)sk * 0x9e3779b97f4a7c15ull) >> (64 - THREAD_SOCKETS_SHIFT)];
+static __always_inline struct socket_memo *memo_of_socket(struct thread_state *thread,
+                                                          struct file *file) {
+  __u64 hash = (__u64)file * 0x9e3779b97f4a7c15ull;
+  return &thread->sockets[hash >> (64 - THREAD_SOCKETS_SHIFT)];
+}
+
+/* Whether a file still is the socket, with the peer, that a memo tells of. The addresses of all of
+ * them may be in use again. */
+static __always_inline bool is_known_socket(const struct socket_memo *memo, struct file *file) {
+  struct {
+    __u64 file;
+    __u64 sk;
+  } place = {};
+  struct socket_view view;
+  if (memo->file != (__u64)file)
+    return false;
+  struct socket *socket = BPF_CORE_READ(file, private_data);
+  bpf_probe_read_kernel(&place, sizeof(place), &socket->file); /* `sk` stands behind it */
+  if (place.file != memo->file || place.sk != memo->sk)
+    return false;
+  look_at_socket(&view, (struct sock *)memo->sk);
+  return view.check == memo->check;
 }
 
 /* A socket that this thread has not used lately. */
-__noinline int meet_socket(struct socket_memo *memo, __u64 socket, __u32 tgid) {
+__noinline int meet_socket(struct socket_memo *memo, __u64 file, __u64 socket, __u32 tgid) {
   struct sock *sk = (struct sock *)socket;
   struct peer *peer = new_peer(sk);
   struct socket_view view;
   if (!peer || !memo)
     return 0;
   look_at_socket(&view, sk);
-  memo->sk = 0;
+  memo->file = 0;
   if (view.family == AF_UNIX)
     put_unix_peer(peer, sk, view.is_listening);
   else if (view.family == AF_INET || view.family == AF_INET6)
@@ -50,6 +70,7 @@ __noinline int meet_socket(struct socket_memo *memo, __u64 socket, __u32 tgid) {
   memo->is_stream = peer->socket.type == SOCK_STREAM;
   __builtin_memset(memo->slots, 0, sizeof(memo->slots));
   memo->sk = (__u64)sk;
+  memo->file = file;
   if (memo->is_stream && view.family != AF_UNIX && !view.is_listening)
     own_socket(sk, memo->check, memo->object, tgid);
   return 0;
@@ -96,24 +117,6 @@ __noinline __u64 meet_datagram(struct io_call *call, __u64 socket) {
   }
   call->peer_port = peer->socket.role == SOCKET_CONNECTED ? peer->socket.port : 0;
   return publish_peer(peer);
-}
-
-static __always_inline void find_peer(struct io_call *call, struct thread_state *thread,
-                                      struct sock *sk, struct socket_use *use) {
-  struct socket_view view;
-  look_at_socket(&view, sk);
-  if (!view.has_peer) {
-    use->is_unconnected = true;
-    use->object = meet_datagram(call, (__u64)sk);
-    use->port = call->peer_port;
-    return;
-  }
-  use->memo = memo_of(thread, sk);
-  if (use->memo->sk != (__u64)sk || use->memo->check != view.check)
-    meet_socket(use->memo, (__u64)sk, call->tgid);
-  use->object = use->memo->object;
-  use->port = use->memo->port;
-  use->is_stream = use->memo->is_stream;
 }
 
 /* ---- accounts ---- */
@@ -220,28 +223,56 @@ static __always_inline void follow_dns(struct io_call *call, const struct socket
     dns_received(call, use->is_stream);
 }
 
-/* Returns the id of the peer; 0: it has none, or was not asked for. */
+static __always_inline bool is_socket_operation(const struct io_call *call) {
+  return socket_operation[call->kind & (IO_KINDS - 1)] != OPERATION_NAME_NONE;
+}
+
+static __always_inline __u64 count_use(struct io_call *call, const struct socket_use *use) {
+  if (use->object && is_socket_operation(call)) {
+    count_on_socket(call, use->object, use->memo);
+    follow_dns(call, use);
+  }
+  return use->object;
+}
+
+static __always_inline __u64 count_any_connect(struct io_call *call, struct thread_state *thread,
+                                               __u64 sk) {
+  __u64 handshake = thread->connecting;
+  thread->connecting = 0;
+  return count_connect(call, handshake, sk);
+}
+
+/* These return the id of the peer; 0: there is none, or it was not asked for. */
+static __always_inline __u64 count_known_socket(struct io_call *call, struct thread_state *thread,
+                                                struct socket_memo *memo) {
+  struct socket_use use = {
+      .object = memo->object, .memo = memo, .port = memo->port, .is_stream = memo->is_stream};
+  if (call->kind == IO_CONNECT)
+    return count_any_connect(call, thread, memo->sk);
+  return count_use(call, &use);
+}
+
 static __always_inline __u64 count_socket(struct io_call *call, struct thread_state *thread,
-                                          struct file *file) {
+                                          struct socket_memo *memo, struct file *file) {
   struct socket *socket = BPF_CORE_READ(file, private_data);
   struct sock *sk = BPF_CORE_READ(socket, sk);
-  bool is_counted = socket_operation[call->kind & (IO_KINDS - 1)];
   struct socket_use use = {};
+  struct socket_view view;
   if (!sk)
     return 0;
-  if (call->kind == IO_CONNECT) {
-    __u64 handshake = thread->connecting;
-    thread->connecting = 0;
-    return count_connect(call, handshake, (__u64)sk);
-  }
-  if (!is_counted && call->ns < slow_operation_ns)
+  if (call->kind == IO_CONNECT)
+    return count_any_connect(call, thread, (__u64)sk);
+  if (!is_socket_operation(call) && call->ns < slow_operation_ns)
     return 0;
-  find_peer(call, thread, sk, &use);
-  if (!use.object || !is_counted)
-    return use.object;
-  count_on_socket(call, use.object, use.memo);
-  follow_dns(call, &use);
-  return use.object;
+  look_at_socket(&view, sk);
+  if (view.has_peer) {
+    meet_socket(memo, (__u64)file, (__u64)sk, call->tgid);
+    return count_known_socket(call, thread, memo);
+  }
+  use.object = meet_datagram(call, (__u64)sk);
+  use.port = call->peer_port;
+  use.is_unconnected = true;
+  return count_use(call, &use);
 }
 
 #endif
