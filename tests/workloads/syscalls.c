@@ -2,6 +2,7 @@
 /* Makes system calls of known number, size, duration and outcome.
  *   mix          three threads and a child: reads, writes, failures
  *   storm N      N calls of getppid, back to back
+ *   clock        the same without end; each quarter of a second, the ns of a call on a line
  *   threads N    N short-lived threads, one after the other, with ten calls each
  *   sleeps       90 sleeps of 2 ms, 9 of 20 ms, one of 100 ms, of two functions; prints its own sum
  *   signal       calls when SIGUSR1 comes (100 of getppid), until SIGTERM */
@@ -68,6 +69,16 @@ static NOINLINE void storm(long count) {
     syscall(SYS_getppid);
 }
 
+static void clock_storm(void) {
+  setvbuf(stdout, NULL, _IOLBF, 0);
+  for (;;) {
+    uint64_t start_ns = wall_ns(), now_ns = start_ns, count = 0;
+    for (; now_ns - start_ns < 250000000; now_ns = wall_ns(), count += 1000)
+      storm(1000);
+    printf("%.1f\n", (double)(now_ns - start_ns) / (double)count);
+  }
+}
+
 static void *ten(void *unused) {
   storm(10);
   return unused;
@@ -129,6 +140,8 @@ int main(int argc, char **argv) {
     return mix();
   if (!strcmp(what, "storm"))
     storm(count);
+  else if (!strcmp(what, "clock"))
+    clock_storm();
   else if (!strcmp(what, "threads"))
     many(count);
   else if (!strcmp(what, "sleeps"))
