@@ -156,8 +156,11 @@ static long walk_path(__u32 i, struct path_walk *walk) {
     walk->mount = (void *)outer + MOUNT_OFFSET;
     return 0;
   }
-  if (dentry == parent || !parent)
+  if (dentry == parent || !parent) {
+    if (!walk->names) /* of no folder: a memfd */
+      put_name(walk, BPF_CORE_READ(dentry, d_name.name));
     return 1;
+  }
   if (walk->names == OBJECT_NAMES_MAX || walk->bytes > OBJECT_DATA_MAX - FILE_NAME_MAX) {
     walk->event->is_cut = 1;
     return 1;
