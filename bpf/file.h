@@ -5,11 +5,8 @@
 
 #include "object.h"
 
-<<<<<<< ours
-=======
 #define O_DIRECT 040000
 
->>>>>>> theirs
 /* By enum io_kind. */
 static const __u8 file_operation[IO_KINDS] = {
     [IO_READ] = OPERATION_NAME_READ,  [IO_WRITE] = OPERATION_NAME_WRITE,
@@ -64,34 +61,22 @@ _Static_assert(THREAD_FILES == 1 << (64 - 62), "two bits choose one");
 extern void *bpf_rdonly_cast(const void *object, __u32 type) __ksym __weak;
 
 /* The memory of a file, an inode or a name may be that of another one by now, and a file may have
-<<<<<<< ours
- * been renamed: all that its id is made of is compared. */
-=======
  * been renamed: all that its id is made of is compared. One for direct
  * input and output is never remembered. */
->>>>>>> theirs
 static __always_inline bool is_same_typed(const struct file_memo *memo, const struct file *file) {
   const struct inode *inode = file->f_inode;
   const struct dentry *dentry = file->f_path.dentry;
   return (__u64)inode == memo->inode && (__u64)dentry == memo->dentry &&
          (__u64)file->f_path.mnt == memo->mount && inode->i_ino == memo->number &&
-<<<<<<< ours
-         inode->i_generation == memo->generation && dentry->d_name.hash_len == memo->name_hash;
-=======
          inode->i_generation == memo->generation && dentry->d_name.hash_len == memo->name_hash &&
          !(file->f_flags & O_DIRECT);
->>>>>>> theirs
 }
 
 static __always_inline bool is_same_read(const struct file_memo *memo, struct file *file) {
   struct file_identity now;
   identify_file(&now, file);
-<<<<<<< ours
-  return now.inode == memo->inode && now.id == memo->object;
-=======
   return now.inode == memo->inode && now.id == memo->object &&
          !(BPF_CORE_READ(file, f_flags) & O_DIRECT);
->>>>>>> theirs
 }
 
 static __always_inline bool is_remembered(const struct file_memo *memo, struct file *file) {
@@ -147,8 +132,6 @@ static __noinline __u32 count_in_slot(struct io_call *call, __u64 object) {
   }
   add_to_slot(call, slot, object);
   return index;
-<<<<<<< ours
-=======
 }
 
 /* What does not go through the page cache is read from the device. */
@@ -168,7 +151,6 @@ static __always_inline void remember_slot(struct file_memo *memo, __u32 which, _
     return;
   memo->slots[which & 1] = index;
   memo->serials[which & 1] = slot->serial;
->>>>>>> theirs
 }
 
 /* Returns the file's id; 0: it was not asked for. */
@@ -185,20 +167,11 @@ static __always_inline __u64 count_file(struct io_call *call, struct file *file,
   if (!is_counted || !is_accounted(kind))
     return identity.id;
   __u32 index = count_in_slot(call, identity.id);
-<<<<<<< ours
-  struct operation_slot *slot = slot_at(index);
-  if ((call->kind == IO_READ || call->kind == IO_WRITE) && index != OPERATION_SLOT_NONE && slot) {
-    __u32 which = call->kind == IO_WRITE;
-    remember_file(memo, file, &identity);
-    memo->slots[which] = index;
-    memo->serials[which] = slot->serial;
-=======
   if (call->kind == IO_READ && BPF_CORE_READ(file, f_flags) & O_DIRECT) {
     count_direct(call, identity.id);
   } else if (call->kind == IO_READ || call->kind == IO_WRITE) {
     remember_file(memo, file, &identity);
     remember_slot(memo, call->kind == IO_WRITE, index);
->>>>>>> theirs
   }
   return identity.id;
 }
