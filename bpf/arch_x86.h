@@ -224,4 +224,8 @@ static const __u8 message_by_syscall[SYSCALLS_MAX] = {
     [307] = MESSAGE_HEADERS, /* sendmmsg */
 };
 
+/* Calls that change what is mapped. */
+static const __u8 mapping_by_syscall[SYSCALLS_MAX] = {
+    [9] = MAPPING_MMAP, [11] = MAPPING_MUNMAP, [12] = MAPPING_BRK, [25] = MAPPING_MREMAP};
+
 #endif

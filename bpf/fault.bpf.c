@@ -1,11 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Page faults: by what was mapped there, and by stack. Major ones each, minor ones by samples. */
-#include "count.h"
+#include "fault.h"
 #include "object.h"
 
 char LICENSE[] SEC("license") = "GPL";
-
-#define FAULT_PAGE_BYTES 4096
 
 /* What is mapped without a file that has a name. */
 enum memory_kind { MEMORY_UNKNOWN, MEMORY_ANONYMOUS, MEMORY_HEAP, MEMORY_STACK, MEMORY_SHARED };
@@ -88,8 +86,9 @@ static __always_inline __u64 stack_of_fault(struct task_struct *task,
   return collect_stack(scratch, process, task, &registers, task->tgid, NULL, kind);
 }
 
-/* Counts `count` faults that happened as this one did. */
-static __always_inline void count_fault(struct bpf_perf_event_data *ctx, __u32 name, __u64 count,
+/* Counts `count` faults as this one. */
+static __always_inline void count_fault(struct bpf_perf_event_data *ctx,
+                                        struct thread_state *thread, __u32 name, __u64 count,
                                         __u64 ns) {
   struct task_struct *task = bpf_get_current_task_btf();
   struct operation_key key = {.tgid = task->tgid, .class = CLASS_FAULT, .name = name};
@@ -99,15 +98,13 @@ static __always_inline void count_fault(struct bpf_perf_event_data *ctx, __u32 n
   struct pt_regs *user = (struct pt_regs *)bpf_task_pt_regs(task);
   struct user_registers registers = user_registers_of(user);
   key.object = object_at(task, ctx->addr, registers.sp);
-  struct operation_slot *slot = key.object ? slot_of(&key) : NULL;
-  if (!slot) {
-    COUNT(lost_operations);
-    return;
-  }
-  count_shared(slot, count, count * FAULT_PAGE_BYTES, ns);
+  count_faults(&key, count, ns);
   __u64 stack = stack_of_fault(task, process);
-  if (stack > STACK_NOT_TAKEN)
-    count_at_stack(&key, stack, count, count * FAULT_PAGE_BYTES, ns);
+  if (name == OPERATION_NAME_MINOR) {
+    thread->fault_object = key.object;
+    thread->fault_stack = stack;
+  }
+  count_faults_at(&key, stack, count, ns);
 }
 
 /* ---- which minor ones are looked at ----
@@ -141,7 +138,7 @@ int on_minor_fault(struct bpf_perf_event_data *ctx) {
   struct thread_state *thread = bpf_task_storage_get(&threads, bpf_get_current_task_btf(), 0, 0);
   __u64 weight = thread ? look_weight(thread, ctx->sample_period) : 0;
   if (weight)
-    count_fault(ctx, OPERATION_NAME_MINOR, weight, 0);
+    count_fault(ctx, thread, OPERATION_NAME_MINOR, weight, 0);
   return 0;
 }
 
@@ -154,6 +151,6 @@ int on_major_fault(struct bpf_perf_event_data *ctx) {
     return 0;
   __u64 waited_ns = thread->fault_wait_ns;
   thread->fault_wait_ns = 0;
-  count_fault(ctx, OPERATION_NAME_MAJOR, 1, waited_ns);
+  count_fault(ctx, thread, OPERATION_NAME_MAJOR, 1, waited_ns);
   return 0;
 }

@@ -19,7 +19,7 @@
 
 /* Set before load. */
 extern const volatile __u32 follow_children;
-extern const volatile __u64 long_wait_ns; /* waits from here on are streamed one by one */
+extern const volatile __u64 long_wait_ns;   /* waits from here on are streamed one by one */
 extern const volatile __u32 has_typed_cast; /* bpf_rdonly_cast, from Linux 6.2 on */
 
 const volatile __u32 follow_children __weak = 1;
@@ -162,6 +162,8 @@ struct thread_state {
   __u64 run_queue_ns;
   __u64 fault_wait_ns; /* off the CPU in page faults, since the last major one */
   __u64 faults_since;  /* minor ones that the next one that is looked at stands for, with itself */
+  __u64 fault_object;  /* of the last one that was looked at */
+  __u64 fault_stack;
   __u64 voluntary_switches;
   __u64 involuntary_switches;
   __u32 waker_tid;
@@ -172,6 +174,8 @@ struct thread_state {
   __u32 fault_window;  /* the same of minor faults */
   __u32 window_faults;
   __u32 last_faults;
+  __u32 mapping_window; /* and of stacks of mmap and its like */
+  __u32 window_mappings;
   struct device_read device_read;
   struct file_memo files[THREAD_FILES];
   __u64 connecting; /* the struct sock of which the connect() that it is in began a handshake */

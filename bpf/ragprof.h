@@ -128,8 +128,8 @@ struct process_info {
   __u32 python;     /* 1 + index in python_offsets[]; 0: no interpreter */
   __u64 python_runtime;     /* run-time address of _PyRuntime */
   __u64 python_runtime_end; /* a futex in between is the GIL's */
-  __s32 raw_budget; /* bytes of stacks that may be copied out where a mapping is not known yet */
-  __u32 map_serial; /* of this run of mappings, never used again: what is remembered of them */
+  __s32 raw_budget;  /* bytes of stacks that may be copied out where a mapping is not known yet */
+  __u32 map_serial;  /* of this run of mappings, never used again: what is remembered of them */
   __u32 awaits_exec; /* a command that has not begun: nothing is recorded before its exec */
   __u32 pad;
 };
@@ -152,6 +152,7 @@ enum event_type {
   EVENT_SLOW = 9,
   EVENT_OBJECT = 10,
   EVENT_HAPPENING = 11,
+  EVENT_MAPPING = 12,
 };
 
 /* How a native or Python walk ended. */
@@ -335,6 +336,20 @@ struct event_happening {
   char text[HAPPENING_TEXT_MAX];
 };
 
+/* A call that changed what is mapped, as it was made. */
+enum mapping_kind { MAPPING_MMAP = 1, MAPPING_MUNMAP = 2, MAPPING_MREMAP = 3, MAPPING_BRK = 4 };
+
+struct event_mapping {
+  __u32 type;
+  __u32 tgid;
+  __u32 kind; /* enum mapping_kind */
+  __u32 pad;
+  __u64 time_ns;
+  __u64 arguments[4];
+  __u64 result;
+  __u64 stack; /* STACK_LOST: not taken */
+};
+
 /* A pc outside the known mappings: user space reads the maps again. */
 struct event_unmapped {
   __u32 type;
@@ -360,6 +375,7 @@ struct capture_counters {
   __u64 lost_operations;       /* not counted anywhere: there was no slot */
   __u64 lost_operation_stacks; /* counted, but at no stack */
   __u64 lost_happenings;
+  __u64 lost_mappings;
 };
 
 #endif

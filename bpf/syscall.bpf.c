@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* System calls: counted by thread and call, slow ones one by one. */
 #include "io.h"
+#include "mapping.h"
 
 char LICENSE[] SEC("license") = "GPL";
 
@@ -25,6 +26,15 @@ static __always_inline bool is_walked(__u64 number) {
   return !is_signal_return(number) && !is_exec(number);
 }
 
+static __always_inline void look_at_mapping(const struct pt_regs *regs, __u32 kind, long result) {
+  struct mapping_call call = {.kind = kind,
+                              .arguments = {syscall_argument_1(regs), syscall_argument_2(regs),
+                                            syscall_argument_3(regs), syscall_argument_4(regs)},
+                              .result = result};
+  if (result >= 0 || result < -MAX_ERRNO)
+    ship_mapping(&call);
+}
+
 SEC("tp_btf/sys_exit")
 int BPF_PROG(on_syscall_exit, struct pt_regs *regs, long result) {
   struct task_struct *task = bpf_get_current_task_btf();
@@ -36,6 +46,9 @@ int BPF_PROG(on_syscall_exit, struct pt_regs *regs, long result) {
   thread->syscall_ns = 0;
   if (number >= SYSCALLS_MAX)
     return 0;
+  __u32 mapping = mapping_by_syscall[number & (SYSCALLS_MAX - 1)];
+  if (mapping)
+    look_at_mapping(regs, mapping, result);
   struct operation_key key = {
       .tgid = task->tgid, .tid = task->pid, .class = CLASS_SYSCALL, .name = number};
   struct operation_slot *slot = slot_of_call(thread, &key);

@@ -2,6 +2,7 @@
 /* Life of processes and threads: which ones are watched, their names and exact times, the stacks of
  * those that sleep when the capture begins. */
 #define WALKS_REMOTE
+#include "fault.h"
 #include "kernel.h"
 #include "lock.h"
 #include "reason.h"
@@ -166,8 +167,10 @@ int BPF_PROG(on_exit, struct task_struct *task) {
   struct thread_state *thread = bpf_task_storage_get(&threads, task, 0, 0);
   if (!thread && !has_not_begun(tgid))
     return 0;
-  if (thread)
+  if (thread) {
+    settle_faults(thread, tgid);
     emit_thread(task, thread, THREAD_EXIT, bpf_ktime_get_ns());
+  }
   bpf_task_storage_delete(&threads, task);
   if (!BPF_CORE_READ(task, signal, live.counter)) {
     bpf_map_delete_elem(&processes, &tgid); /* first: no stack may follow the event */
@@ -231,6 +234,8 @@ int on_task(struct bpf_iter__task *ctx) {
       return 0;
     watch_existing(task, process, thread, now_ns);
   }
+  if (capture_ending)
+    settle_faults(thread, tgid);
   if (capture_ending && thread->switched_out_ns) {
     end_wait(thread, tgid, task->pid, now_ns);
     end_lock_wait(thread, tgid, task->pid, now_ns);

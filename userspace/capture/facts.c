@@ -114,6 +114,7 @@ static uint64_t put_loss(struct trace_writer *writer, const struct capture_count
       {"lost.operations", counters->lost_operations},
       {"lost.operation_stacks", counters->lost_operation_stacks},
       {"lost.happenings", counters->lost_happenings},
+      {"lost.mappings", counters->lost_mappings},
   };
   uint64_t lost = 0;
   for (size_t i = 0; i < sizeof(losses) / sizeof(losses[0]); i++) {

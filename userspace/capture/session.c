@@ -18,6 +18,7 @@
 #include "base/units.h"
 #include "capture/clock.h"
 #include "capture/facts.h"
+#include "capture/mapped.h"
 #include "capture/maps.h"
 #include "capture/mmap_watch.h"
 #include "capture/naming.h"
@@ -44,6 +45,7 @@ struct session {
   struct object_store *objects; /* with BPF, as the next */
   struct operation_store *operations;
   struct point_store *points;
+  struct mapped_store *mapped; /* NULL: the shim counts mappings, or nobody */
   struct mmap_watch *watch;
   struct ring_buffer *ring;
   struct shim *shim;              /* NULL: nothing is preloaded */
@@ -130,12 +132,16 @@ static void on_process(struct session *session, const struct event_process *even
                                  time_ns);
   if (!process)
     return;
+  if (event->what == PROCESS_EXEC && session->mapped)
+    mapped_store_exec(session->mapped, event->tgid);
   if (event->what == PROCESS_EXEC)
     process_store_exec(session->processes, process, event->generation);
   if (event->what == PROCESS_EXIT) {
     name_jit_frames(session->stacks, process, session->writer);
     process_store_end(session->processes, process, time_ns ? time_ns : 1);
     point_store_process_end(session->points, event->tgid, event->time_ns);
+    if (session->mapped)
+      mapped_store_process_end(session->mapped, event->tgid);
     operation_store_process_end(session->operations, event->tgid);
     session->targets_alive -= process->is_target;
   }
@@ -186,6 +192,7 @@ static int on_event(void *context, void *data, size_t bytes) {
       [EVENT_SLOW] = sizeof(struct event_slow),
       [EVENT_OBJECT] = offsetof(struct event_object, data),
       [EVENT_HAPPENING] = offsetof(struct event_happening, text),
+      [EVENT_MAPPING] = sizeof(struct event_mapping),
   };
   uint32_t type = bytes >= sizeof(type) ? *(uint32_t *)data : 0;
   if (type >= sizeof(sizes) / sizeof(sizes[0]) || bytes < sizes[type])
@@ -225,6 +232,10 @@ static int on_event(void *context, void *data, size_t bytes) {
   case EVENT_HAPPENING:
     on_happening(session, data, bytes);
     break;
+  case EVENT_MAPPING:
+    if (session->mapped)
+      mapped_store_call(session->mapped, data);
+    break;
   }
   return 0;
 }
@@ -261,6 +272,8 @@ static int make_stores(struct session *session) {
       .writer = session->writer, .processes = session->processes, .shim = session->shim};
   if (!result)
     result = point_store_new(&session->points, &points);
+  if (!result && session->programs && !session->shim)
+    result = mapped_store_new(&session->mapped, session->stacks, session->writer);
   if (!result && session->programs)
     result = make_operations(session);
   return result;
@@ -301,6 +314,7 @@ static void session_free(struct session *session) {
     close(session->epoll_fd);
   operation_store_free(session->operations);
   point_store_free(session->points);
+  mapped_store_free(session->mapped);
   object_store_free(session->objects);
   thread_store_free(session->threads);
   stack_store_free(session->stacks);
@@ -477,6 +491,8 @@ static void tend_programs(struct session *session, uint64_t time_ns) {
 
 static int on_clock(struct session *session, uint64_t time_ns) {
   point_store_tick(session->points, time_ns);
+  if (session->mapped)
+    mapped_store_put(session->mapped, since_start(session, time_ns), false);
   if (session->programs)
     programs_tend_costs(session->programs, time_ns);
   if (time_ns - session->last_tick_ns < TICK_NS)
@@ -595,6 +611,8 @@ int session_finish(struct session *session, enum session_end end, struct session
   if (session->programs)
     stop_programs(session);
   point_store_end(session->points, clock_now_ns());
+  if (session->mapped)
+    mapped_store_put(session->mapped, since_start(session, clock_now_ns()), true);
   uint64_t end_ns = clock_now_ns();
   uint64_t lost = end_shim(session, end_ns);
   struct naming_options naming = {.inlines = session->options.inlines,
