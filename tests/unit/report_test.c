@@ -481,6 +481,30 @@ static void stacks_that_read_the_same_are_one_row(void **state) {
   free(text);
 }
 
+/* 60 files of two stacks each: the first 50 show both. */
+static void json_has_fewer_stacks_of_later_rows(void **state) {
+  static char names[60][16];
+  size_t stacks = 0;
+  (void)state;
+  handmade_init(&made, 1000 * MS);
+  handmade_system_init(&made, &system_made);
+  handmade_process(&made, 100, "server", "");
+  uint32_t first = push(PROFILE_NONE, FRAME_PYTHON, "first", "/srv/app.py", "", 3);
+  uint32_t second = push(PROFILE_NONE, FRAME_PYTHON, "second", "/srv/app.py", "", 9);
+  for (uint32_t i = 0; i < 60; i++) {
+    snprintf(names[i], sizeof(names[i]), "/data/%u", i);
+    uint32_t file = handmade_object(&made, OBJECT_FILE, names[i]);
+    handmade_operation(&made, OPERATION_FILE, PROFILE_NONE, file, "read", 2, 1000);
+    handmade_operation_stack(&made, first, 1, 1000);
+    handmade_operation_stack(&made, second, 1, 1000);
+  }
+  char *text = render("json", &(struct render_options){0});
+  for (const char *at = text; (at = strstr(at, "\"stack\": [")); at++)
+    stacks++;
+  assert_int_equal(stacks, 50 * 2 + 10);
+  free(text);
+}
+
 static size_t longest_line(const char *text) {
   size_t longest = 0;
   while (*text) {
@@ -703,6 +727,7 @@ int main(void) {
       cmocka_unit_test(no_table_is_empty),
       cmocka_unit_test(sites_are_named_by_who_wanted_the_memory),
       cmocka_unit_test(stacks_that_read_the_same_are_one_row),
+      cmocka_unit_test(json_has_fewer_stacks_of_later_rows),
       cmocka_unit_test(text_fits_its_width),
       cmocka_unit_test(control_characters_stay_out),
       cmocka_unit_test(rows_are_limited),

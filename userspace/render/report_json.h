@@ -11,6 +11,7 @@ struct report_json {
   const struct summary *summary;
   const struct profile *profile;
   uint32_t top_count;
+  uint32_t stacks_max;        /* of the row that is printed */
   struct stack_frames frames; /* scratch */
   bool failed;                /* memory ran out: something is missing */
 };

@@ -113,8 +113,10 @@ static void put_lock_rows(struct report_json *writer, const char *key, const str
                           uint32_t count) {
   json_key(&writer->json, key);
   json_open_array(&writer->json);
-  for (uint32_t i = 0; i < report_json_shown(writer, count); i++)
+  for (uint32_t i = 0; i < report_json_shown(writer, count); i++) {
+    report_json_limit_stacks(writer, i);
     put_lock(writer, &rows[i]);
+  }
   json_close_array(&writer->json);
 }
 

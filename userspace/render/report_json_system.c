@@ -9,9 +9,15 @@
 #include "base/units.h"
 #include "render/report_system.h"
 
-#define STACKS_MAX 5 /* of a row */
+/* Stacks are most of a report: so many of a row, of those that follow so many rows but one. */
+#define STACKS_MAX 5
+#define ROWS_WITH_STACKS 50
 
 /* ---- Rows of operations ---------------------------------------------------------------------- */
+
+void report_json_limit_stacks(struct report_json *writer, uint32_t row) {
+  writer->stacks_max = row < ROWS_WITH_STACKS ? STACKS_MAX : 1;
+}
 
 void report_json_fine_ms(struct report_json *writer, const char *key, uint64_t ns) {
   json_member_double(&writer->json, key, (double)ns / (double)NS_PER_MS, 6);
@@ -89,7 +95,7 @@ void report_json_stacks(struct report_json *writer, const struct operation_row *
   json_member_u64(json, "stack_count", row ? row->stack_count : 0);
   json_key(json, "stacks");
   json_open_array(json);
-  for (uint32_t i = 0; i < count && i < STACKS_MAX; i++) {
+  for (uint32_t i = 0; i < count && i < writer->stacks_max; i++) {
     const struct operation_stack *stack = &row->stacks[i];
     json_open_object(json);
     json_member_u64(json, "count", stack->count);
@@ -115,6 +121,7 @@ static void put_named(struct report_json *writer, const char *key,
   json_open_array(json);
   for (uint32_t i = 0; i < report_json_shown(writer, operations->count); i++) {
     json_open_object(json);
+    report_json_limit_stacks(writer, i);
     report_json_row(writer, &operations->rows[i]);
     report_json_threads(writer, &operations->rows[i]);
     json_close_object(json);
@@ -206,6 +213,7 @@ static void put_io(struct report_json *writer, const char *key, const struct io 
   json_open_array(&writer->json);
   for (uint32_t i = 0; i < report_json_shown(writer, io->count); i++) {
     json_open_object(&writer->json);
+    report_json_limit_stacks(writer, i);
     put(writer, &io->rows[i]);
     put_kinds(writer, &io->rows[i]);
     json_close_object(&writer->json);
@@ -222,6 +230,7 @@ static void put_blocks(struct report_json *writer) {
   json_open_array(json);
   for (uint32_t i = 0; rows && i < report_json_shown(writer, operations->count); i++) {
     json_open_object(json);
+    report_json_limit_stacks(writer, i);
     json_member_text(json, "disk", operations_object_name(writer->profile, rows[i]->object));
     report_json_row(writer, rows[i]);
     json_close_object(json);

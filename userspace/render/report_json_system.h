@@ -15,6 +15,9 @@ void report_json_row(struct report_json *writer, const struct operation_row *row
 /* "thread", "tid" and "pid"; "thread" null for PROFILE_NONE. */
 void report_json_thread(struct report_json *writer, uint32_t thread);
 
+/* Says which row of its array is printed next: the first ones have more stacks. */
+void report_json_limit_stacks(struct report_json *writer, uint32_t row);
+
 /* "threads": a row's operations by thread; "stacks" and "stack_count". Empty for NULL. */
 void report_json_threads(struct report_json *writer, const struct operation_row *row);
 void report_json_stacks(struct report_json *writer, const struct operation_row *row);
