@@ -37,6 +37,7 @@ struct programs {
   uint64_t stacks_tended;
   struct wait_spread *waits;
   struct source_set sources;
+  struct own_code own_code;
 };
 
 /* The program that did not load last, from libbpf's messages: its errors do not say. */
@@ -127,6 +128,7 @@ int programs_load(struct programs **out, const struct programs_options *options)
     programs_free(programs);
     return result;
   }
+  own_code_init(&programs->own_code, programs->skeleton->obj);
   size_t bytes = sizeof(struct unwind_mapping) * MAPPINGS_MAX;
   void *view = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED,
                     bpf_map__fd(programs->skeleton->maps.mappings), 0);
@@ -148,6 +150,7 @@ void programs_free(struct programs *programs) {
     munmap(programs->mappings, sizeof(struct unwind_mapping) * MAPPINGS_MAX);
   bpf_link__destroy(programs->task_link);
   wait_spread_free(programs->waits);
+  own_code_fini(&programs->own_code);
   ragprof_bpf__destroy(programs->skeleton);
   free(programs);
 }
@@ -166,6 +169,10 @@ struct process_maps programs_process_maps(const struct programs *programs) {
       .python_fd = bpf_map__fd(programs->skeleton->maps.python_versions),
       .mappings = programs->mappings,
   };
+}
+
+const struct own_code *programs_own_code(const struct programs *programs) {
+  return &programs->own_code;
 }
 
 struct operation_maps programs_operation_maps(const struct programs *programs) {

@@ -8,6 +8,7 @@
 
 #include "capture/cost.h"
 #include "capture/operations.h"
+#include "capture/own_code.h"
 #include "capture/probe.h"
 #include "capture/process.h"
 #include "capture/sources.h"
@@ -34,6 +35,7 @@ int programs_may_sample(const struct programs *programs);
 int programs_segments_fd(const struct programs *programs);
 int programs_events_fd(const struct programs *programs);
 struct process_maps programs_process_maps(const struct programs *programs);
+const struct own_code *programs_own_code(const struct programs *programs);
 struct operation_maps programs_operation_maps(const struct programs *programs);
 
 /* What is recorded besides samples and switches, and what this kernel lacks of it. */

@@ -274,8 +274,10 @@ static int make_stores(struct session *session) {
     result = point_store_new(&session->points, &points);
   if (!result && session->programs && !session->shim)
     result = mapped_store_new(&session->mapped, session->stacks, session->writer);
-  if (!result && session->programs)
+  if (!result && session->programs) {
+    stack_store_tell_own(session->stacks, programs_own_code(session->programs));
     result = make_operations(session);
+  }
   return result;
 }
 

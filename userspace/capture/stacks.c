@@ -15,6 +15,7 @@
 
 #define MARK_LOST "[incomplete: the stack was lost]"
 #define NAME_STARTING "[thread starting]"
+#define NAME_OWN "[ragprof's own probes]"
 #define NAME_EMPTY                                                                                 \
   "[exec or exit]" /* the user side is gone, and kernel frames are not taken at switches */
 #define MARK_PYTHON "[incomplete: Python frames missing]"
@@ -43,6 +44,7 @@ struct merge {
 };
 
 struct stack_store {
+  const struct own_code *own_code; /* NULL: not known */
   struct process_store *processes;
   struct trace_writer *writer;
   struct code_store *codes;
@@ -72,6 +74,10 @@ int stack_store_new(struct stack_store **out, struct process_store *processes,
   store->writer = writer;
   *out = store;
   return 0;
+}
+
+void stack_store_tell_own(struct stack_store *store, const struct own_code *own_code) {
+  store->own_code = own_code;
 }
 
 void stack_store_free(struct stack_store *store) {
@@ -280,10 +286,21 @@ static void merge_user(struct merge *merge) {
     push(merge, mark_frame(merge->store, end_marks[merge->native_end]));
 }
 
-static void merge_all(struct merge *merge) {
+/* What a sample hit within one of our own programs is one frame: it is not the target's work. */
+static void merge_kernel(struct merge *merge) {
   const struct event_stack *event = merge->event;
-  for (size_t i = 0; i < event->kernel_count; i++)
+  const struct own_code *own = merge->store->own_code;
+  size_t own_count = event->kernel_count;
+  while (own_count && !(own && own_code_has(own, event->frames[own_count - 1])))
+    own_count--;
+  if (own_count)
+    push(merge, plain_frame(merge->store, NAME_OWN));
+  for (size_t i = own_count; i < event->kernel_count; i++)
     push(merge, kernel_frame(merge->store, event->frames[i]));
+}
+
+static void merge_all(struct merge *merge) {
+  merge_kernel(merge);
   merge_user(merge);
   if (!merge->count)
     push(merge, plain_frame(merge->store, NAME_EMPTY));

@@ -7,6 +7,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "capture/own_code.h"
 #include "capture/process.h"
 #include "ragprof.h"
 #include "trace/writer.h"
@@ -32,6 +33,8 @@ struct stack_statistics {
 int stack_store_new(struct stack_store **out, struct process_store *processes,
                     const struct table_store *tables, struct trace_writer *writer);
 void stack_store_free(struct stack_store *store);
+/* What code in the kernel is our own; must outlive the store. */
+void stack_store_tell_own(struct stack_store *store, const struct own_code *own_code);
 
 /* `bytes` is the size of the event as it came; too short ones are ignored. */
 void stack_store_code(struct stack_store *store, const struct event_code *event, size_t bytes);
