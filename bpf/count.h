@@ -242,8 +242,10 @@ static __always_inline void add_stack_sum(const struct operation_stack_key *key,
 }
 
 /* Adds `count` operations to a stack. */
-static __always_inline void count_at_stack(const struct operation_key *key, __u64 stack,
-                                           __u64 count, __u64 bytes, __u64 ns) {
+static __noinline __attribute__((unused)) void
+count_at_stack(const struct operation_key *key, __u64 stack, __u64 count, __u64 bytes, __u64 ns) {
+  if (!key)
+    return;
   struct operation_stack_key at = {.key = *key, .stack = stack};
   struct operation_stack_sum add = {.count = count, .bytes = bytes, .total_ns = ns};
   add_stack_sum(&at, &add);
@@ -272,19 +274,22 @@ static __always_inline __u64 current_stack(struct process_info *process) {
 
 static __always_inline void ship_slow(const struct operation_key *key, __u32 tid, __u64 start_ns,
                                       __u64 ns, __s64 result, __u64 stack, __u64 object) {
-  struct event_slow event = {
-      .type = EVENT_SLOW,
-      .tgid = key->tgid,
-      .tid = tid,
-      .time_ns = start_ns,
-      .duration_ns = ns,
-      .result = result,
-      .stack = stack,
-      .object = object,
-      .key = *key,
-  };
-  if (bpf_ringbuf_output(&events, &event, sizeof(event), BPF_RB_NO_WAKEUP))
+  struct event_slow *event = bpf_ringbuf_reserve(&events, sizeof(*event), 0);
+  if (!event) {
     COUNT(lost_slow_operations);
+    return;
+  }
+  event->type = EVENT_SLOW;
+  event->tgid = key->tgid;
+  event->tid = tid;
+  event->pad = 0;
+  event->time_ns = start_ns;
+  event->duration_ns = ns;
+  event->result = result;
+  event->stack = stack;
+  event->object = object;
+  event->key = *key;
+  bpf_ringbuf_submit(event, BPF_RB_NO_WAKEUP);
 }
 
 #endif

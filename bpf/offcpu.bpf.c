@@ -33,6 +33,11 @@ static __always_inline bool is_left_out(struct thread_state *thread, __u64 now_n
   return (__u64)bpf_get_prandom_u32() * expected >> 32 >= WALKS_PER_WINDOW;
 }
 
+static __noinline void note_lock_wait(struct task_struct *task, struct thread_state *thread,
+                                      struct process_info *process, __u64 now_ns) {
+  begin_lock_wait(thread, task, process, now_ns, NULL);
+}
+
 static __always_inline void switch_out(struct task_struct *task, struct thread_state *thread,
                                        __u32 state, __u64 now_ns) {
   __u32 tgid = task->tgid;
@@ -52,7 +57,7 @@ static __always_inline void switch_out(struct task_struct *task, struct thread_s
   thread->waker_tid = 0;
   thread->reason = find_reason(task, process, state);
   if (thread->reason == REASON_FUTEX || thread->reason == REASON_GIL)
-    begin_lock_wait(thread, task, process, now_ns, NULL);
+    note_lock_wait(task, thread, process, now_ns);
   if (is_left_out(thread, now_ns)) {
     COUNT(waits_not_taken);
     thread->stack = STACK_NOT_TAKEN;
@@ -63,8 +68,9 @@ static __always_inline void switch_out(struct task_struct *task, struct thread_s
   thread->stack_ns = now_ns;
 }
 
-static __always_inline void switch_in(struct task_struct *task, struct thread_state *thread,
-                                      __u64 now_ns) {
+/* Not a part of on_switch's own frame, under which stacks are walked. */
+static __noinline void switch_in(struct task_struct *task, struct thread_state *thread,
+                                 __u64 now_ns) {
   end_wait(thread, task->tgid, task->pid, now_ns);
   end_lock_wait(thread, task->tgid, task->pid, now_ns);
   thread->switched_out_ns = 0;

@@ -126,17 +126,19 @@ static __noinline bool publish_code(struct python_walk *w, __u64 code, __u32 id)
   e->id = id;
   e->version = o->version;
   e->lines_bytes = 0;
-  __u64 name = 0, lines = 0, file = 0;
+  __u64 text = 0; /* one for all three: how deep the stack is counts here */
   __u32 name_offset = o->code_qualname == OFFSET_NONE ? o->code_name : o->code_qualname;
-  read_user(&name, 8, code + name_offset, remote);
-  read_user(&file, 8, code + o->code_filename, remote);
-  read_user(&lines, 8, code + o->code_linetable, remote);
+  read_user(&text, 8, code + name_offset, remote);
+  read_text(&e->name, text, o, remote);
+  text = 0;
+  read_user(&text, 8, code + o->code_filename, remote);
+  read_text(&e->file, text, o, remote);
+  text = 0;
+  read_user(&text, 8, code + o->code_linetable, remote);
   read_user(&e->first_line, 4, code + o->code_firstlineno, remote);
   read_user(&e->flags, 4, code + o->code_flags, remote);
-  read_user(&e->lines_bytes, 4, lines + o->bytes_length, remote);
-  e->lines_address = lines + o->bytes_data;
-  read_text(&e->name, name, o, remote);
-  read_text(&e->file, file, o, remote);
+  read_user(&e->lines_bytes, 4, text + o->bytes_length, remote);
+  e->lines_address = text + o->bytes_data;
   __u64 bytes = e->lines_bytes;
   if (bytes > CODE_LINES_MAX)
     bytes = CODE_LINES_MAX;
@@ -265,8 +267,10 @@ static long walk_python_remote(__u32 i, struct python_walk *w) {
 
 /* The thread's own PyThreadState: the value of the thread-specific key in _PyRuntime. 0: none, the
  * thread does not run Python. */
-static __always_inline __u64 thread_state_of(struct process_info *process, struct python_offsets *o,
-                                             struct task_struct *task, struct task_struct *remote) {
+static __noinline __u64 thread_state_of(struct process_info *process, struct python_offsets *o,
+                                        struct task_struct *task, struct task_struct *remote) {
+  if (!process || !o)
+    return 0;
   __u64 pointer = thread_pointer(task);
   __u32 key = 0;
   __u64 block = pointer + PTHREAD_FIRST_BLOCK, state = 0;

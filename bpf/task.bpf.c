@@ -11,8 +11,8 @@
 
 char LICENSE[] SEC("license") = "GPL";
 
-static __always_inline void emit_thread(struct task_struct *task, struct thread_state *thread,
-                                        __u32 what, __u64 now_ns) {
+static __noinline void emit_thread(struct task_struct *task, struct thread_state *thread,
+                                   __u32 what, __u64 now_ns) {
   struct event_thread event = {
       .type = EVENT_THREAD,
       .tgid = task->tgid,
@@ -192,6 +192,19 @@ int on_oom_kill(struct bpf_raw_tracepoint_args *ctx) {
   return 0;
 }
 
+/* Not parts of on_task's own frame, under which stacks are walked. */
+static __noinline void begin_found_lock_wait(struct task_struct *task, struct thread_state *thread,
+                                             struct process_info *process, __u64 now_ns) {
+  begin_lock_wait(thread, task, process, now_ns, task);
+}
+
+static __noinline void end_open_wait(struct thread_state *thread, __u32 tgid, __u32 tid,
+                                     __u64 now_ns) {
+  end_wait(thread, tgid, tid, now_ns);
+  end_lock_wait(thread, tgid, tid, now_ns);
+  thread->switched_out_ns = now_ns;
+}
+
 /* A thread that was there before the capture. */
 static __always_inline void watch_existing(struct task_struct *task, struct process_info *process,
                                            struct thread_state *thread, __u64 now_ns) {
@@ -212,7 +225,7 @@ static __always_inline void watch_existing(struct task_struct *task, struct proc
   }
   thread->switched_out_ns = now_ns;
   if (thread->reason == REASON_FUTEX || thread->reason == REASON_GIL)
-    begin_lock_wait(thread, task, process, now_ns, task);
+    begin_found_lock_wait(task, thread, process, now_ns);
 }
 
 /* Run once at the start (watches what is there), then on a clock (reports the exact times so far),
@@ -236,11 +249,8 @@ int on_task(struct bpf_iter__task *ctx) {
   }
   if (capture_ending)
     settle_faults(thread, tgid);
-  if (capture_ending && thread->switched_out_ns) {
-    end_wait(thread, tgid, task->pid, now_ns);
-    end_lock_wait(thread, tgid, task->pid, now_ns);
-    thread->switched_out_ns = now_ns;
-  }
+  if (capture_ending && thread->switched_out_ns)
+    end_open_wait(thread, tgid, task->pid, now_ns);
   emit_thread(task, thread, THREAD_ALIVE, now_ns);
   return 0;
 }
