@@ -57,6 +57,7 @@ const volatile __u64 slow_operation_ns __weak = 1000000;
 
 __u32 active_stacks __weak = 0;
 __u32 next_slot_serial __weak = 0;
+__u32 slots_given_back __weak = 0;
 
 /* ---- slots ---- */
 
@@ -64,10 +65,19 @@ static __always_inline struct operation_slot *slot_at(__u32 index) {
   return bpf_map_lookup_elem(&operation_slots, &index);
 }
 
+/* Files come by the thousands. Some slots are kept for what is not one; where there is none for a
+ * file, its operations are counted for no file in particular. */
+#define SLOTS_NOT_FOR_FILES 2048
+
+static __always_inline bool may_have_slot(const struct operation_key *key) {
+  return key->class != CLASS_FILE || !key->object ||
+         next_slot_serial - slots_given_back < OPERATION_SLOTS_MAX - SLOTS_NOT_FOR_FILES;
+}
+
 /* A slot for a key that has none. OPERATION_SLOT_NONE: all are in use. */
 static __noinline __u32 slot_new(struct operation_key *key) {
   __u32 index;
-  if (!key || bpf_map_pop_elem(&free_slots, &index))
+  if (!key || !may_have_slot(key) || bpf_map_pop_elem(&free_slots, &index))
     return OPERATION_SLOT_NONE;
   struct operation_slot *slot = slot_at(index);
   if (!slot)
@@ -98,6 +108,7 @@ static __always_inline __u32 slot_index_of(struct operation_key *key) {
     if (slot)
       slot->key.class = 0;
     bpf_map_push_elem(&free_slots, &index, 0);
+    __sync_fetch_and_add(&slots_given_back, 1);
     known = bpf_map_lookup_elem(&slot_of_key, key);
     return known ? *known : OPERATION_SLOT_NONE;
   }
@@ -108,6 +119,15 @@ static __always_inline __u32 slot_index_of(struct operation_key *key) {
 static __always_inline struct operation_slot *slot_of(struct operation_key *key) {
   __u32 index = slot_index_of(key);
   return index == OPERATION_SLOT_NONE ? NULL : slot_at(index);
+}
+
+/* The same of a file; where it gets none of its own, that of no file in particular. */
+static __always_inline __u32 slot_index_of_file(struct operation_key *key) {
+  __u32 index = slot_index_of(key);
+  if (index != OPERATION_SLOT_NONE || !key->object)
+    return index;
+  key->object = 0;
+  return slot_index_of(key);
 }
 
 /* The slot of a thread's system call. A thread that finds none uses that of its process. */

@@ -118,20 +118,20 @@ static __always_inline void remember_file(struct file_memo *memo, struct file *f
 
 /* ---- counting ---- */
 
-/* Where it is counted. OPERATION_SLOT_NONE: there is no room. */
+/* The slot that it was counted in; OPERATION_SLOT_NONE: not in one of its own. */
 static __noinline __u32 count_in_slot(struct io_call *call, __u64 object) {
   struct operation_key key = {.object = object,
                               .tgid = call->tgid,
                               .class = CLASS_FILE,
                               .name = file_operation[call->kind & (IO_KINDS - 1)]};
-  __u32 index = slot_index_of(&key);
+  __u32 index = slot_index_of_file(&key);
   struct operation_slot *slot = slot_at(index);
   if (index == OPERATION_SLOT_NONE || !slot) {
     COUNT(lost_operations);
     return OPERATION_SLOT_NONE;
   }
-  add_to_slot(call, slot, object);
-  return index;
+  add_to_slot(call, slot, key.object);
+  return key.object == object ? index : OPERATION_SLOT_NONE;
 }
 
 /* What does not go through the page cache is read from the device. */
@@ -140,8 +140,9 @@ static __always_inline void count_direct(struct io_call *call, __u64 object) {
                               .tgid = call->tgid,
                               .class = CLASS_FILE,
                               .name = OPERATION_NAME_DEVICE_READ};
-  struct operation_slot *slot = call->result > 0 ? slot_of(&key) : NULL;
-  if (slot)
+  __u32 index = call->result > 0 ? slot_index_of_file(&key) : OPERATION_SLOT_NONE;
+  struct operation_slot *slot = slot_at(index);
+  if (index != OPERATION_SLOT_NONE && slot)
     count_shared(slot, 1, call->result, 0);
 }
 

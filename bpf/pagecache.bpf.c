@@ -113,7 +113,7 @@ static __noinline __u32 find_slot(struct task_struct *task, struct folio *folio)
                               .tgid = task->tgid,
                               .class = CLASS_FILE,
                               .name = OPERATION_NAME_DEVICE_READ};
-  __u32 index = slot_index_of(&key);
+  __u32 index = slot_index_of_file(&key);
   if (index == OPERATION_SLOT_NONE)
     COUNT(lost_operations);
   return index;

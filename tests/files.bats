@@ -156,6 +156,24 @@ make_disk() {
   holds "$ms >= 0.8 * $read_ms - 10 && $ms <= 1.2 * $read_ms + 10" # the kernel has it in ticks
 }
 
+@test "of more files than there is room for, each operation is counted" {
+  record "$workloads/files" many "$folder"
+  "$ragprof" report -f json --top 100000 "$trace" >"$BATS_TEST_TMPDIR/report"
+  counted() {
+    jq --arg kind "$1" "[.files[] | select((.file // \"\") | contains(\$kind)) | .$2] | add" "$BATS_TEST_TMPDIR/report"
+  }
+  none() {
+    jq "[.files[] | select((.file // \"\") == \"\") | .operations[] | select(.name == \"$1\") | .count - .errors] | add // 0" \
+      "$BATS_TEST_TMPDIR/report"
+  }
+  echo "$(counted /many opens) of 20000 by name, $(none open) by none"
+  [ $(($(counted /many opens) + $(none open))) -eq 20000 ]
+  [ $(($(counted /many writes) + $(none write))) -eq 20000 ]
+  [ "$(counted /late opens)" -eq 100 ] # those that are no more were forgotten
+  [ "$(counted /late write_bytes)" -eq 300 ]
+  [ "$(jq .capture.lost.operations "$BATS_TEST_TMPDIR/report")" -eq 0 ]
+}
+
 @test "files of an overlay in another mount namespace have the paths that they have there" {
   [ "$EUID" -eq 0 ] || skip "only root may mount"
   mkdir "$folder"/{lower,upper,work,merged}

@@ -247,11 +247,29 @@ static void pipes(void) {
   wait(NULL);
 }
 
+static void make_and_forget(const char *kind, int count) {
+  for (int i = 0; i < count; i++) {
+    char name[32];
+    snprintf(name, sizeof(name), "%s %d", kind, i);
+    int fd = open_at(name, O_WRONLY | O_CREAT);
+    write_bytes(fd, 3);
+    close(fd);
+    unlink(name);
+  }
+}
+
+/* More files than there is room for; later some more. */
+static void many_files(void) {
+  make_and_forget("many", 20000);
+  sleep(4);
+  make_and_forget("late", 100);
+}
+
 static const struct {
   const char *name;
   void (*run)(void);
-} kinds[] = {{"all", all},        {"names", names},      {"slow", sync_slowly},
-             {"cold", read_cold}, {"touch", touch_cold}, {"pipes", pipes}};
+} kinds[] = {{"all", all},          {"names", names}, {"slow", sync_slowly}, {"cold", read_cold},
+             {"touch", touch_cold}, {"pipes", pipes}, {"many", many_files}};
 
 int main(int count, char **arguments) {
   must(count == 3 && !chdir(arguments[2]), "files WHAT FOLDER");

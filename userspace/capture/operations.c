@@ -18,6 +18,8 @@
 #define SUM_NS NS_PER_S
 #define DETAIL_NS (5 * NS_PER_S)
 #define TAKE_BATCH 256
+#define TOTALS_MAX (32 * 1024) /* from here on new files are no files in particular */
+#define SLOTS_SCARCE (OPERATION_SLOTS_MAX / 2)
 
 /* An operation of the trace, and what it has come to. */
 struct total {
@@ -31,6 +33,7 @@ struct total {
 struct reading {
   uint32_t serial; /* 0: nothing */
   uint32_t total;  /* index + 1; 0: its object is not known yet */
+  uint32_t idle;   /* how often it was looked at since it has changed */
   struct operation_slot last;
 };
 
@@ -53,6 +56,7 @@ struct operation_store {
   struct buf ended_threads;   /* uint32_t, sorted when they are used */
   struct buf ended_processes; /* the same */
   struct buf returned;        /* uint32_t: slots to be given back at the next clock */
+  bool is_ending;
   uint64_t last_sum_ns;
   uint64_t last_detail_ns;
 };
@@ -150,8 +154,10 @@ static uint32_t operation_of(struct operation_store *store, const struct operati
       .object = object_store_id(store->sink.objects, key->object),
       .name = name_of(store, key, text),
   };
-  if (key->object && !operation.object)
+  if (key->object && !operation.object && !store->is_ending)
     return 0;
+  if (key->class == OPERATION_FILE && store->totals.length / sizeof(struct total) >= TOTALS_MAX)
+    operation.object = 0;
   return trace_put_operation(store->sink.writer, &operation);
 }
 
@@ -204,6 +210,7 @@ static void add_growth(struct total *total, const struct operation_slot *now,
   *last = *now;
 }
 
+/* One that user space has marked as retired has no serial any more. */
 static void read_slot(struct operation_store *store, uint32_t index) {
   struct operation_slot now;
   const struct operation_slot *slot = slot_at(store, index);
@@ -212,13 +219,20 @@ static void read_slot(struct operation_store *store, uint32_t index) {
     return;
   if (!reading)
     reading = store->readings[index] = calloc(1, sizeof(*reading));
-  if (!reading || (reading->serial == slot->serial && reading->total &&
-                   reading->last.count == __atomic_load_n(&slot->count, __ATOMIC_ACQUIRE) &&
-                   reading->last.bytes == slot->bytes))
+  if (!reading)
     return;
+  if (reading->serial == slot->serial && reading->total &&
+      reading->last.count == __atomic_load_n(&slot->count, __ATOMIC_ACQUIRE) &&
+      reading->last.bytes == slot->bytes) {
+    reading->idle++;
+    return;
+  }
   memcpy(&now, slot, sizeof(now));
+  if (!now.serial)
+    now.serial = reading->serial;
   if (reading->serial != now.serial)
     *reading = (struct reading){.serial = now.serial};
+  reading->idle = 0;
   if (!reading->total)
     reading->total = total_of(store, &now.key);
   if (reading->total)
@@ -236,6 +250,7 @@ static void return_slot(struct operation_store *store, uint32_t index) {
   read_slot(store, index);
   slot->key.class = 0;
   bpf_map_update_elem(store->maps.free_slots_fd, NULL, &index, BPF_ANY);
+  __atomic_fetch_add(store->maps.slots_given_back, 1, __ATOMIC_RELAXED);
 }
 
 void operation_store_thread_end(struct operation_store *store, uint32_t tid) {
@@ -261,8 +276,19 @@ static void sort(struct buf *numbers) {
     qsort(numbers->data, numbers->length / sizeof(uint32_t), sizeof(uint32_t), by_number);
 }
 
-/* The slots of what has ended. One that is found by key may be in use on another CPU right now: it
- * is given back a clock later. */
+/* One that is found by its key may be in use on another CPU right now: it is given back a clock
+ * later. Without a serial no thread remembers it. */
+static void retire_slot(struct operation_store *store, uint32_t index) {
+  struct operation_slot *slot = (struct operation_slot *)slot_at(store, index);
+  struct operation_key key = slot->key;
+  if (!slot->serial)
+    return;
+  bpf_map_delete_elem(store->maps.slot_of_key_fd, &key);
+  slot->serial = 0;
+  buf_put(&store->returned, &index, sizeof(index));
+}
+
+/* The slots of what has ended. */
 static void end_slots(struct operation_store *store) {
   if (!store->ended_threads.length && !store->ended_processes.length)
     return;
@@ -273,12 +299,27 @@ static void end_slots(struct operation_store *store) {
     if (key.class == OPERATION_SYSCALL && key.tid && is_among(&store->ended_threads, key.tid)) {
       return_slot(store, i);
     } else if (key.class && is_among(&store->ended_processes, key.tgid)) {
-      bpf_map_delete_elem(store->maps.slot_of_key_fd, &key);
-      buf_put(&store->returned, &i, sizeof(i));
+      retire_slot(store, i);
     }
   }
   buf_clear(&store->ended_threads);
   buf_clear(&store->ended_processes);
+}
+
+/* Where slots are scarce, takes those of files that nothing was done to lately. */
+static void retire_files(struct operation_store *store) {
+  uint32_t used = 0;
+  for (uint32_t i = OPERATION_SLOT_NONE + 1; i < OPERATION_SLOTS_MAX; i++)
+    used += slot_at(store, i)->key.class != 0;
+  for (uint32_t i = OPERATION_SLOT_NONE + 1; used > SLOTS_SCARCE && i < OPERATION_SLOTS_MAX; i++) {
+    const struct operation_slot *slot = slot_at(store, i);
+    const struct reading *reading = store->readings[i];
+    if (slot->key.class != OPERATION_FILE || !reading || !reading->idle || !slot->serial ||
+        reading->serial != slot->serial)
+      continue;
+    retire_slot(store, i);
+    used--;
+  }
 }
 
 static void return_slots(struct operation_store *store) {
@@ -377,6 +418,7 @@ void operation_store_slow(struct operation_store *store, const struct event_slow
 
 void operation_store_take(struct operation_store *store, uint64_t time_ns, bool ending) {
   uint32_t resting = !*store->maps.active_stacks;
+  store->is_ending = ending;
   take_stacks(store, store->maps.stacks_fd[resting]);
   if (ending)
     take_stacks(store, store->maps.stacks_fd[!resting]);
@@ -388,6 +430,7 @@ void operation_store_take(struct operation_store *store, uint64_t time_ns, bool 
     return;
   store->last_sum_ns = time_ns;
   read_slots(store);
+  retire_files(store);
   put_sums(store, time_ns);
   if (!ending && time_ns - store->last_detail_ns < DETAIL_NS)
     return;

@@ -23,6 +23,7 @@ struct operation_maps {
   int slot_of_key_fd;
   int stacks_fd[2];
   uint32_t *active_stacks;
+  uint32_t *slots_given_back; /* in BPF's memory, too: how many were, so far */
 };
 
 /* What stands behind the numbers in keys; all must outlive the store. */

@@ -184,6 +184,7 @@ struct operation_maps programs_operation_maps(const struct programs *programs) {
       .stacks_fd = {bpf_map__fd(skeleton->maps.operation_stacks_a),
                     bpf_map__fd(skeleton->maps.operation_stacks_b)},
       .active_stacks = &skeleton->bss->active_stacks,
+      .slots_given_back = &skeleton->bss->slots_given_back,
   };
 }
 
