@@ -216,14 +216,26 @@ static void few_samples_make_no_claim(void **state) {
   assert_true(slope->high - slope->low > 0.3 * slope->value);
 }
 
-static void mappings_are_not_judged(void **state) {
+static void mappings_are_not_judged_beside_allocations(void **state) {
+  struct fixture *fixture = *state;
+  make_and_put(fixture, leaking(6400), 9);
+  make_and_put(fixture, leaking(0), 10);
+  fixture->sites[0].kind = HEAP_MAP;
+  put_memory(fixture, 100);
+  const struct leak_report *report = analyse(fixture);
+  assert_int_equal(report->site_count, 1);
+  assert_int_equal(node_of(fixture, &report->sites[0]), 1);
+  assert_int_equal(report->leak_count, 0);
+}
+
+static void mappings_are_judged_where_nothing_else_was_counted(void **state) {
   struct fixture *fixture = *state;
   make_and_put(fixture, leaking(6400), 9);
   fixture->sites[0].kind = HEAP_MAP;
   put_memory(fixture, 100);
   const struct leak_report *report = analyse(fixture);
-  assert_int_equal(report->site_count, 0);
-  assert_int_equal(report->leak_count, 0);
+  assert_int_equal(report->site_count, 1);
+  assert_int_equal(report->leak_count, 1);
 }
 
 static void short_captures_say_so(void **state) {
@@ -338,7 +350,8 @@ int main(void) {
       TEST(idleness_is_no_plateau),
       TEST(the_exit_is_left_out),
       TEST(few_samples_make_no_claim),
-      TEST(mappings_are_not_judged),
+      TEST(mappings_are_not_judged_beside_allocations),
+      TEST(mappings_are_judged_where_nothing_else_was_counted),
       TEST(short_captures_say_so),
       TEST(growth_is_split),
       TEST(the_nearer_limit_counts),

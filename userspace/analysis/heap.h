@@ -49,6 +49,17 @@ static inline bool heap_is_estimate(const struct heap *heap) {
   return false;
 }
 
+/* Whether allocations were counted, and not only (in a capture without the shim) mappings. */
+static inline bool heap_has_allocations(const struct heap *heap) {
+  return heap->kinds[HEAP_MALLOC].allocations || heap->kinds[HEAP_PYTHON].allocations;
+}
+
+/* Whether stacks of a kind can leak: those that asked an allocator for memory; where nobody counted
+ * that, those that mapped some. */
+static inline bool heap_is_judged(const struct heap *heap, enum heap_kind kind) {
+  return kind == HEAP_MALLOC || kind == HEAP_PYTHON || !heap_has_allocations(heap);
+}
+
 /* 0 or -ENOMEM. */
 int heap_build(struct heap **out, const struct profile *profile);
 void heap_free(struct heap *heap);

@@ -264,7 +264,7 @@ static int judge_stacks(struct analysis *analysis) {
   struct leak_report *report = analysis->report;
   const struct heap *heap = analysis->heap;
   for (uint32_t i = 0; i < heap->stack_count; i++) {
-    if (heap->stacks[i].kind != HEAP_MALLOC && heap->stacks[i].kind != HEAP_PYTHON)
+    if (!heap_is_judged(heap, heap->stacks[i].kind))
       continue;
     struct leak_site *site = &report->sites[report->site_count];
     int error = judge_stack(analysis, i, site);

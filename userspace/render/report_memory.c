@@ -137,7 +137,11 @@ static void put_memory_line(struct memory_report *report) {
   bool is_estimate = heap_is_estimate(heap);
   char time[UNITS_TEXT_BYTES];
   struct buf buf = {0};
-  if (heap->is_recorded) {
+  const struct heap_totals *maps = &heap->kinds[HEAP_MAP], *breaks = &heap->kinds[HEAP_BREAK];
+  if (!heap_has_allocations(heap) && maps->allocations + breaks->allocations) {
+    put_bytes(&buf, maps->live_bytes + breaks->live_bytes, false);
+    buf_put_text(&buf, " mapped in the capture and kept");
+  } else if (heap->is_recorded) {
     put_bytes(&buf, totals->live_bytes, is_estimate);
     buf_put_text(&buf, " live at the end, at most ");
     put_bytes(&buf, totals->peak_bytes, is_estimate);
@@ -288,10 +292,6 @@ static void put_stack_row(struct memory_report *report, struct report_table *tab
   row[8] = text(report_keep_path(report->content, report->profile, frames_of(report, stack->node)));
 }
 
-static bool is_judged(enum heap_kind kind) {
-  return kind == HEAP_MALLOC || kind == HEAP_PYTHON;
-}
-
 /* Leaks as they were judged, then by the most that was live at once: of a program that frees all at
  * its exit the end says nothing. */
 static int by_interest(const void *a, const void *b, void *context) {
@@ -341,7 +341,7 @@ static void put_stacks(struct memory_report *report) {
                        report->by_iteration ? by_iteration : by_second, COUNT(by_second));
   put_judged_rows(report, table);
   for (uint32_t i = 0; table && i < heap->stack_count && table->row_count < report->top_count; i++)
-    if (!is_judged(heap->stacks[i].kind))
+    if (!heap_is_judged(heap, heap->stacks[i].kind))
       put_stack_row(report, table, &heap->stacks[i], NULL);
   if (table) {
     table->note =
