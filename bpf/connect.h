@@ -44,7 +44,7 @@ static __always_inline void begin_handshake(struct sock *sk, struct task_struct 
                                             struct thread_state *thread) {
   __u64 at = (__u64)sk;
   struct peer *peer = new_peer(sk);
-  if (!peer || !put_inet(peer, sk, BPF_CORE_READ(sk, __sk_common.skc_family), false))
+  if (!peer || !put_inet(peer, sk, BPF_CORE_READ(sk, __sk_common.skc_family), false, false))
     return;
   struct handshake handshake = {
       .start_ns = thread->syscall_ns ? thread->syscall_ns : bpf_ktime_get_ns(),

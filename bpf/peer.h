@@ -10,7 +10,8 @@
 #define AF_INET 2
 #define AF_INET6 10
 #define PROTOCOL_UDP 17
-#define USER_BOUND_PORT 8 /* SOCK_BINDPORT_LOCK in sk_userlocks: the port was asked for */
+#define USER_BOUND 12 /* SOCK_BINDADDR_LOCK, SOCK_BINDPORT_LOCK in sk_userlocks: by bind() */
+#define CLIENT_PORT_MIN 1024
 
 #define MAPPED_WORD bpf_htonl(0xffff) /* the third word of ::ffff:a.b.c.d */
 
@@ -52,7 +53,7 @@ static __always_inline void put_v6(struct peer *peer, const __u32 words[4]) {
 }
 
 /* A connection that came in was cloned from a socket that listened, with its backlog; others have
- * none. */
+ * none. One from listen(fd, 0) is taken for one of the others, but where it is accepted. */
 static __always_inline bool was_accepted(struct sock *sk) {
   return BPF_CORE_READ(sk, sk_max_ack_backlog) != 0;
 }
@@ -60,7 +61,7 @@ static __always_inline bool was_accepted(struct sock *sk) {
 /* The peer of a socket that has one, or the own address of one that listens. A client's port is
  * another one for each connection: its host is the peer, and the port that it came to. */
 static __always_inline bool put_inet(struct peer *peer, struct sock *sk, __u16 family,
-                                     bool is_listening) {
+                                     bool is_listening, bool is_accepted) {
   __u32 words[4] = {};
   __u16 port = bpf_ntohs(BPF_CORE_READ(sk, __sk_common.skc_dport));
   __u16 own_port = BPF_CORE_READ(sk, __sk_common.skc_num);
@@ -77,7 +78,7 @@ static __always_inline bool put_inet(struct peer *peer, struct sock *sk, __u16 f
   peer->socket.port = is_listening ? own_port : port;
   if (is_listening) {
     peer->socket.role = SOCKET_LISTENING;
-  } else if (peer->socket.type == SOCK_STREAM && was_accepted(sk)) {
+  } else if (is_accepted || (peer->socket.type == SOCK_STREAM && was_accepted(sk))) {
     peer->socket.role = SOCKET_ACCEPTED;
     peer->socket.port = own_port;
   }

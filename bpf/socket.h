@@ -50,18 +50,20 @@ static __always_inline bool is_known_socket(const struct socket_memo *memo, stru
 }
 
 /* A socket that this thread has not used lately. */
-__noinline int meet_socket(struct socket_memo *memo, __u64 file, __u64 socket, __u32 tgid) {
+__noinline int meet_socket(struct socket_memo *memo, __u64 file, __u64 socket,
+                           struct io_call *call) {
   struct sock *sk = (struct sock *)socket;
   struct peer *peer = new_peer(sk);
   struct socket_view view;
-  if (!peer || !memo)
+  if (!peer || !memo || !call)
     return 0;
   look_at_socket(&view, sk);
   memo->file = 0;
   if (view.family == AF_UNIX)
     put_unix_peer(peer, sk, view.is_listening);
   else if (view.family == AF_INET || view.family == AF_INET6)
-    put_inet(peer, sk, view.family, view.is_listening);
+    put_inet(peer, sk, view.family, view.is_listening,
+             call->kind == IO_ACCEPT && call->result >= 0);
   else
     peer->socket.family = view.family;
   memo->object = publish_peer(peer);
@@ -72,7 +74,7 @@ __noinline int meet_socket(struct socket_memo *memo, __u64 file, __u64 socket, _
   memo->sk = (__u64)sk;
   memo->file = file;
   if (memo->is_stream && view.family != AF_UNIX && !view.is_listening)
-    own_socket(sk, memo->check, memo->object, tgid);
+    own_socket(sk, memo->check, memo->object, call->tgid);
   return 0;
 }
 
@@ -96,8 +98,8 @@ static __always_inline __u64 name_of_call(__u32 *bytes) {
   return 0;
 }
 
-/* A datagram's peer is in the call, if anywhere. A socket whose port was asked for serves: its
- * clients' ports are left out, as with connections. */
+/* A datagram's peer is in the call, if anywhere. A socket that was bound serves: its clients' ports
+ * are left out, as with connections. */
 __noinline __u64 meet_datagram(struct io_call *call, __u64 socket) {
   struct sock *sk = (struct sock *)socket;
   struct peer *peer = new_peer(sk);
@@ -111,7 +113,8 @@ __noinline __u64 meet_datagram(struct io_call *call, __u64 socket) {
     peer->socket.port = 0;
     if (family == AF_UNIX)
       put_unix(peer, sk);
-  } else if (family != AF_UNIX && BPF_CORE_READ(sk, sk_userlocks) & USER_BOUND_PORT) {
+  } else if (family != AF_UNIX && BPF_CORE_READ(sk, sk_userlocks) & USER_BOUND &&
+             peer->socket.port >= CLIENT_PORT_MIN) {
     peer->socket.role = SOCKET_ACCEPTED;
     peer->socket.port = BPF_CORE_READ(sk, __sk_common.skc_num);
   }
@@ -266,7 +269,7 @@ static __always_inline __u64 count_socket(struct io_call *call, struct thread_st
     return 0;
   look_at_socket(&view, sk);
   if (view.has_peer) {
-    meet_socket(memo, (__u64)file, (__u64)sk, call->tgid);
+    meet_socket(memo, (__u64)file, (__u64)sk, call);
     return count_known_socket(call, thread, memo);
   }
   use.object = meet_datagram(call, (__u64)sk);
