@@ -74,10 +74,36 @@ static __always_inline bool may_have_slot(const struct operation_key *key) {
          next_slot_serial - slots_given_back < OPERATION_SLOTS_MAX - SLOTS_NOT_FOR_FILES;
 }
 
+/* A sleepable program may not use queues in Linux 6.1. The task iterator meets few operations that
+ * nobody met before, and takes their slots from those that were kept for it. */
+#ifdef WALKS_REMOTE
+__u32 kept_slots_taken = 0;
+
+static __always_inline __u32 slot_take(void) {
+  __u32 taken = __sync_fetch_and_add(&kept_slots_taken, 1);
+  if (taken >= OPERATION_SLOTS_KEPT)
+    return OPERATION_SLOT_NONE;
+  return OPERATION_SLOTS_MAX - OPERATION_SLOTS_KEPT + taken;
+}
+
+static __always_inline void slot_give_back(__u32 index) {
+  (void)index;
+}
+#else
+static __always_inline __u32 slot_take(void) {
+  __u32 index;
+  return bpf_map_pop_elem(&free_slots, &index) ? OPERATION_SLOT_NONE : index;
+}
+
+static __always_inline void slot_give_back(__u32 index) {
+  bpf_map_push_elem(&free_slots, &index, 0);
+}
+#endif
+
 /* A slot for a key that has none. OPERATION_SLOT_NONE: all are in use. */
 static __noinline __u32 slot_new(struct operation_key *key) {
-  __u32 index;
-  if (!key || !may_have_slot(key) || bpf_map_pop_elem(&free_slots, &index))
+  __u32 index = key && may_have_slot(key) ? slot_take() : OPERATION_SLOT_NONE;
+  if (index == OPERATION_SLOT_NONE)
     return OPERATION_SLOT_NONE;
   struct operation_slot *slot = slot_at(index);
   if (!slot)
@@ -107,7 +133,7 @@ static __always_inline __u32 slot_index_of(struct operation_key *key) {
     struct operation_slot *slot = slot_at(index);
     if (slot)
       slot->key.class = 0;
-    bpf_map_push_elem(&free_slots, &index, 0);
+    slot_give_back(index);
     __sync_fetch_and_add(&slots_given_back, 1);
     known = bpf_map_lookup_elem(&slot_of_key, key);
     return known ? *known : OPERATION_SLOT_NONE;

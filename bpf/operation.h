@@ -40,8 +40,9 @@ struct operation_key {
 };
 
 #define OPERATION_SLOTS_MAX (16 * 1024)
-#define OPERATION_SLOT_NONE 0 /* slot 0 is nobody's */
-#define OPERATION_BUCKETS 248 /* TRACE_BUCKETS */
+#define OPERATION_SLOT_NONE 0    /* slot 0 is nobody's */
+#define OPERATION_SLOTS_KEPT 512 /* the last ones: for the task iterator, see slot_take */
+#define OPERATION_BUCKETS 248    /* TRACE_BUCKETS */
 #define OPERATION_ERRORS_MAX 6
 
 /* Counted in place and read on a clock through a mapping. A slot of one thread has one writer;

@@ -85,7 +85,7 @@ int operation_store_new(struct operation_store **out, const struct operation_map
     return error_errno("cannot map the slots of operations");
   }
   store->slots = view;
-  for (uint32_t i = OPERATION_SLOT_NONE + 1; i < OPERATION_SLOTS_MAX; i++)
+  for (uint32_t i = OPERATION_SLOT_NONE + 1; i < OPERATION_SLOTS_MAX - OPERATION_SLOTS_KEPT; i++)
     if (bpf_map_update_elem(maps->free_slots_fd, NULL, &i, BPF_ANY))
       break;
   *out = store;
