@@ -233,13 +233,13 @@ static void touch_cold(void) {
   printf("%ld\n", device_bytes() - before);
 }
 
-/* Waits of 50 ms on things that are no files. */
+/* Waits of 300 ms on things that are no files. */
 static void pipes(void) {
   int fds[2];
   char byte;
   must(!pipe(fds), "pipe");
   if (!fork()) {
-    usleep(50000);
+    usleep(300000);
     must(write(fds[1], "x", 1) == 1, "write");
     _exit(0);
   }
@@ -260,7 +260,7 @@ static void make_and_forget(const char *kind, int count) {
 
 /* More files than there is room for; later some more. */
 static void many_files(void) {
-  make_and_forget("many", 20000);
+  make_and_forget("many", 12000);
   sleep(4);
   make_and_forget("late", 100);
 }
