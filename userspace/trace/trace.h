@@ -245,7 +245,8 @@ enum object_kind {
   OBJECT_PIPE = 2,   /* "pipe:[inode]", or the path of a FIFO */
   OBJECT_SOCKET = 3, /* its peer: "tcp 127.0.0.1:6333", "tcp [::1]:443", "udp 127.0.0.53:53",
                         "unix /run/x.sock", "unix @abstract", "unix (unnamed)"; a listening one
-                        "tcp 127.0.0.1:8000 (listening)"; "netlink", … for other families */
+                        "tcp 127.0.0.1:8000 (listening)", a client of it "tcp 10.0.0.7 (to port
+                        8000)"; "netlink", … for other families */
   OBJECT_EVENT = 4,  /* "[eventpoll]", "[eventfd]", "[timerfd]", … */
   OBJECT_DEVICE = 5, /* a character device's path; of OPERATION_BLOCK the disk's name: "vda" */
   OBJECT_MEMORY = 6, /* what a page fault hit that is no file: "[anonymous]", "[heap]", "[stack]" */
