@@ -128,6 +128,15 @@ static __always_inline bool find_timed(struct lock *lock, const struct futex_cal
   return true;
 }
 
+/* A pthread_barrier_t's futex, its second word, counts rounds: in the second it looks like a lock.
+ * The words before and behind are how many came in, and how many make a round. */
+static __always_inline bool is_barrier(const struct futex_call *call, struct task_struct *remote) {
+  __u32 words[3] = {};
+  if (read_words(words, 3, call->address - 4, remote))
+    return false;
+  return words[0] > call->value && words[2] && words[0] - call->value <= words[2];
+}
+
 /* A mutex, or a low-level lock as stdio's and malloc's, which have no owner. */
 static __always_inline bool find_mutex(struct lock *lock, const struct futex_call *call,
                                        struct task_struct *remote) {
@@ -140,7 +149,7 @@ static __always_inline bool find_mutex(struct lock *lock, const struct futex_cal
   else if (call->value == LOCK_CONTENDED)
     read_words(&owner, 1, call->address + 4 * MUTEX_OWNER, remote);
   lock->holder = is_tid(owner) ? owner : 0;
-  return true;
+  return owner || call->value != LOCK_CONTENDED || !is_barrier(call, remote);
 }
 
 static __always_inline bool find_inherited(struct lock *lock, const struct futex_call *call,

@@ -63,7 +63,7 @@ _Static_assert(__builtin_offsetof(struct event_lock, lock) ==
  * waiters * now + rest, modulo 2^52 ns, the time that they waited since it was last taken. */
 #define WAITERS_SHIFT 52
 #define WAITED_MASK ((1ull << WAITERS_SHIFT) - 1)
-#define WAITED_MAX (1ull << (WAITERS_SHIFT - 1)) /* above: clocks of two CPUs that differ */
+#define WAITED_MAX (1ull << (WAITERS_SHIFT - 1)) /* from here on negative: see change_waiters */
 #define WAITERS_MAX 0xfff
 #define CHANGE_ATTEMPTS 32
 
@@ -74,14 +74,13 @@ struct waiters_change {
   bool take;      /* what was waited; else it stays */
 };
 
-/* Returns false when others were faster each time. */
+/* A time may be from before what another CPU took: then there is less than nothing to take, and
+ * that stays. Returns false when others were faster each time. */
 static __always_inline bool change_waiters(struct lock_state *state, struct waiters_change *c) {
   for (int i = 0; i < CHANGE_ATTEMPTS; i++) {
     __u64 old = state->waiters, count = old >> WAITERS_SHIFT;
     __u64 waited = (count * c->now_ns + old) & WAITED_MASK;
-    if (waited > WAITED_MAX)
-      waited = 0;
-    c->taken_ns = c->take ? waited : 0;
+    c->taken_ns = c->take && waited < WAITED_MAX ? waited : 0;
     if (c->add > 0 && count < WAITERS_MAX)
       count++;
     else if (c->add < 0 && count)
@@ -141,10 +140,11 @@ static __always_inline struct operation_key hold_key(__u64 lock, __u32 tgid, __u
       .object = lock, .tgid = tgid, .tid = tid, .class = CLASS_LOCK, .name = OPERATION_NAME_HOLD};
 }
 
-/* A thread that was charged sleeps at `stack`, by which it is known what it was about. */
-static __always_inline void charge_sleeper(struct thread_state *thread, __u32 tgid, __u32 tid) {
+/* A thread that was charged sleeps, and its stack tells what it was about. */
+static __noinline __attribute__((unused)) void charge_sleeper(struct thread_state *thread,
+                                                              __u32 tgid, __u32 tid) {
   struct unwalked_hold *hold = bpf_map_lookup_elem(&unwalked_holds, &tid);
-  if (!hold || !hold->count)
+  if (!thread || !hold || !hold->count)
     return;
   struct operation_key key = hold_key(hold->lock, tgid, tid);
   charge_stack(&key, thread->stack, 0, 0);
@@ -263,11 +263,11 @@ static __always_inline void count_wait_stack(struct thread_state *thread,
 }
 
 /* The thread runs again (or the capture ends). */
-static __always_inline void end_lock_wait(struct thread_state *thread, __u32 tgid, __u32 tid,
-                                          __u64 now_ns) {
-  struct operation_key key;
-  __u64 ns;
-  if (!thread->lock_wait.lock)
+static __noinline void end_lock_wait(struct thread_state *thread, __u32 tgid, __u32 tid,
+                                     __u64 now_ns) {
+  struct operation_key key = {};
+  __u64 ns = 0;
+  if (!thread)
     return;
   if (thread->lock_wait.is_waiting) {
     end_lock_sleep(thread, tgid, tid, 0, now_ns, &key, &ns);

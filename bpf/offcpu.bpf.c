@@ -51,6 +51,8 @@ static __always_inline void switch_out(struct task_struct *task, struct thread_s
     thread->voluntary_switches++;
   else
     thread->involuntary_switches++;
+  if (thread->lock_wait.lock) /* its coming back was not seen */
+    end_lock_wait(thread, tgid, task->pid, now_ns);
   thread->switched_in_ns = 0;
   thread->switched_out_ns = now_ns;
   thread->woken_ns = 0;
@@ -66,13 +68,16 @@ static __always_inline void switch_out(struct task_struct *task, struct thread_s
   }
   thread->stack = current_stack_by(process, SCRATCH_SWITCH); /* it is still the current one */
   thread->stack_ns = now_ns;
+  if (thread->reason == REASON_GIL)
+    charge_sleeper(thread, tgid, task->pid);
 }
 
 /* Not a part of on_switch's own frame, under which stacks are walked. */
 static __noinline void switch_in(struct task_struct *task, struct thread_state *thread,
                                  __u64 now_ns) {
   end_wait(thread, task->tgid, task->pid, now_ns);
-  end_lock_wait(thread, task->tgid, task->pid, now_ns);
+  if (thread->lock_wait.lock)
+    end_lock_wait(thread, task->tgid, task->pid, now_ns);
   thread->switched_out_ns = 0;
   thread->switched_in_ns = now_ns;
 }

@@ -201,7 +201,8 @@ static __noinline void begin_found_lock_wait(struct task_struct *task, struct th
 static __noinline void end_open_wait(struct thread_state *thread, __u32 tgid, __u32 tid,
                                      __u64 now_ns) {
   end_wait(thread, tgid, tid, now_ns);
-  end_lock_wait(thread, tgid, tid, now_ns);
+  if (thread->lock_wait.lock)
+    end_lock_wait(thread, tgid, tid, now_ns);
   thread->switched_out_ns = now_ns;
 }
 
@@ -251,6 +252,8 @@ int on_task(struct bpf_iter__task *ctx) {
     settle_faults(thread, tgid);
   if (capture_ending && thread->switched_out_ns)
     end_open_wait(thread, tgid, task->pid, now_ns);
+  if (thread->switched_out_ns)
+    charge_sleeper(thread, tgid, task->pid);
   emit_thread(task, thread, THREAD_ALIVE, now_ns);
   return 0;
 }

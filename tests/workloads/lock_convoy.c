@@ -2,10 +2,9 @@
 /* Known answer: threads that fight for one mutex. Half of them compute while they hold it, in
  * hold_computing(), the others sleep, in hold_sleeping(), twice as long; all wait for it in
  * wait_for_lock(), and each times its waiting itself. At the end a JSON object tells the mutex's
- * address, and of each thread its TID, what it does, how often it waited for longer than a free lock
- * takes, and how long.
- * Arguments: SECONDS (default 4), THREADS (default 4), KIND: "plain" (the default), "recursive",
- * "robust", "pi". */
+ * address, and of each thread its TID, what it does, how often it waited for longer than a free
+ * lock takes, and how long. Arguments: SECONDS (default 4), THREADS (default 4), KIND: "plain" (the
+ * default), "recursive", "robust", "pi". */
 #include <pthread.h>
 #include <string.h>
 #include <sys/syscall.h>

@@ -296,9 +296,10 @@ static void end_slots(struct operation_store *store) {
   sort(&store->ended_processes);
   for (uint32_t i = OPERATION_SLOT_NONE + 1; i < OPERATION_SLOTS_MAX; i++) {
     struct operation_key key = slot_at(store, i)->key;
-    if (key.class == OPERATION_SYSCALL && key.tid && is_among(&store->ended_threads, key.tid)) {
+    bool has_ended = key.tid && is_among(&store->ended_threads, key.tid);
+    if (key.class == OPERATION_SYSCALL && has_ended) {
       return_slot(store, i);
-    } else if (key.class && is_among(&store->ended_processes, key.tgid)) {
+    } else if (key.class && (has_ended || is_among(&store->ended_processes, key.tgid))) {
       retire_slot(store, i);
     }
   }
