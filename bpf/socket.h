@@ -129,12 +129,11 @@ static __always_inline struct operation_slot *slot_of_memo(struct socket_memo *m
   __u32 place = key->name & (SOCKET_SLOTS - 1);
   struct operation_slot *slot = slot_at(memo->slots[place]);
   if (memo->slots[place] && slot && slot->key.object == key->object &&
-      slot->key.class == CLASS_SOCKET)
+      slot->key.class == CLASS_SOCKET && slot->key.name == key->name && slot->key.tgid == key->tgid)
     return slot;
-  slot = slot_of(key);
-  __u32 *index = bpf_map_lookup_elem(&slot_of_key, key);
-  memo->slots[place] = index ? *index : OPERATION_SLOT_NONE;
-  return slot;
+  __u32 index = slot_index_of(key);
+  memo->slots[place] = index;
+  return index == OPERATION_SLOT_NONE ? NULL : slot_at(index);
 }
 
 struct received {
