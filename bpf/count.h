@@ -175,7 +175,7 @@ static __always_inline struct operation_slot *slot_of_call(struct thread_state *
 /* ---- counting ---- */
 
 /* The bucket of a duration: region_histogram_bucket of preload/region.h. */
-static __always_inline __u32 bucket_of(__u64 ns) {
+__weak __noinline __u32 bucket_of(__u64 ns) {
   __u32 power = 0;
   __u64 rest = ns;
   if (ns < 64)
@@ -196,16 +196,19 @@ static __always_inline __u32 bucket_of(__u64 ns) {
   return bucket < OPERATION_BUCKETS ? bucket : OPERATION_BUCKETS - 1;
 }
 
-static __always_inline void count_error(struct operation_slot *slot, __u32 error) {
+__weak __noinline int count_error(struct operation_slot *slot, __u32 error) {
+  if (!slot)
+    return 0;
   __sync_fetch_and_add(&slot->errors, 1);
   for (int i = 0; i < OPERATION_ERRORS_MAX; i++) {
     if (!slot->error[i])
       slot->error[i] = error;
     if (slot->error[i] == error) {
       __sync_fetch_and_add(&slot->error_count[i], 1);
-      return;
+      return 0;
     }
   }
+  return 0;
 }
 
 /* Adds one of `ns` to a slot that only this thread writes. */
@@ -244,7 +247,9 @@ static __always_inline void count_shared(struct operation_slot *slot, __u64 coun
 #define OPERATION_WALKS 12
 
 /* How many operations this one stands for; 0: it is not walked. */
-static __always_inline __u32 walk_weight(struct operation_slot *slot, __u64 now_ns) {
+__weak __noinline __u32 walk_weight(struct operation_slot *slot, __u64 now_ns) {
+  if (!slot)
+    return 0;
   __u32 window = now_ns >> OPERATION_WINDOW_SHIFT;
   slot->since_walk++;
   if (slot->window != window) {
