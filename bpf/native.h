@@ -3,6 +3,7 @@
 #ifndef RAGPROF_BPF_NATIVE_H
 #define RAGPROF_BPF_NATIVE_H
 
+#include "probe.h"
 #include "unwind_row.h"
 #include "walk.h"
 
@@ -44,6 +45,8 @@ struct native_walk {
   struct mapping_table *table;
   struct row_cache *cache;
   struct task_struct *remote;
+  __u64 trampoline; /* what stands for return addresses that a probe took; 0: nothing does */
+  __u64 ended_sp;   /* where that of a function lay that has returned; it is overwritten by now */
   __u32 serial;
   __u32 map_first;
   __u32 map_end;
@@ -195,6 +198,8 @@ static __always_inline long step_to_caller(struct native_walk *w, struct unwind_
   }
   w->bp = bp;
   w->ip = pair[1];
+  if (has_probes)
+    w->ip = return_address(pair[1], slots.ra_address, w->trampoline, w->ended_sp);
   w->sp = cfa;
   w->is_return = 1;
   return 0;
@@ -350,6 +355,8 @@ static __always_inline void walk_native(struct scratch *scratch, struct process_
       .map_end = process->map_first + process->map_count,
       .hint = process->map_first,
       .base = scratch->stack.kernel_count,
+      .trampoline = trampoline_of(remote ? remote : bpf_get_current_task_btf()),
+      .ended_sp = kind == SCRATCH_PROBE ? user->sp : 0,
       .remote = remote,
       .may_copy = process->raw_budget > RAW_BYTES_MAX,
   };

@@ -9,7 +9,8 @@
 
 /* One per kind of program: a sampling interrupt can hit the program for switches. SCRATCH_CALL is
  * for programs that run in a thread's own context, with preemption off: system calls, faults.
- * SCRATCH_WAKE is for wake-ups, which interrupts make as well. */
+ * SCRATCH_WAKE is for wake-ups, which interrupts make as well. SCRATCH_PROBE is for the user's
+ * probes, with preemption on: who uses it holds probe_walks. */
 enum scratch_kind {
   SCRATCH_SAMPLE,
   SCRATCH_SWITCH,
@@ -17,6 +18,7 @@ enum scratch_kind {
   SCRATCH_CALL,
   SCRATCH_FAULT,
   SCRATCH_WAKE,
+  SCRATCH_PROBE,
   SCRATCHES
 };
 

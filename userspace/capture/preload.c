@@ -57,8 +57,7 @@ int preload_find(char path[PATH_MAX]) {
 
 /* ---- the command ---- */
 
-/* The file that execvp(3) would run. */
-static bool find_command(const char *command, char path[PATH_MAX]) {
+bool preload_command(const char *command, char path[PATH_MAX]) {
   if (strchr(command, '/'))
     return snprintf(path, PATH_MAX, "%s", command) < PATH_MAX;
   const char *folders = getenv("PATH");
@@ -131,7 +130,7 @@ static bool find_script_program(const char *head, char path[PATH_MAX]) {
 
 int preload_check(const char *command) {
   char path[PATH_MAX];
-  if (!find_command(command, path))
+  if (!preload_command(command, path))
     return 0;
   for (int depth = 0; depth < SCRIPTS_MAX; depth++) {
     union {

@@ -4,6 +4,7 @@
 #define RAGPROF_CAPTURE_PRELOAD_H
 
 #include <limits.h>
+#include <stdbool.h>
 
 /* Finds libragprof.so: RAGPROF_LIBRARY, beside this executable, or in ../lib/ragprof from there.
  * 0, or -errno with what stands against it in error_text(). */
@@ -13,5 +14,8 @@ int preload_find(char path[PATH_MAX]);
  * a set-user-ID one, another libc, another machine, …): -ENOTSUP with the reason in error_text().
  * 0 also for a command that cannot be found: its exec says so. */
 int preload_check(const char *command);
+
+/* The file that execvp(3) would run. */
+bool preload_command(const char *command, char path[PATH_MAX]);
 
 #endif

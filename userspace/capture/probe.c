@@ -108,19 +108,22 @@ static void read_notes(struct probe *probe, Elf *elf, const char *provider, cons
                 name);
 }
 
-static int find_usdt(struct probe *probe, const char *provider, const char *name) {
-  int fd = open(probe->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-  if (fd < 0)
-    return error_errno("%s", probe->path);
+int probe_find_usdt(struct probe *probe, int fd, const char *provider, const char *name) {
   elf_version(EV_CURRENT);
   Elf *elf = elf_begin(fd, ELF_C_READ, NULL);
   if (elf)
     read_notes(probe, elf, provider, name);
   elf_end(elf);
+  return probe->place_count ? 0 : -ENOENT;
+}
+
+static int find_usdt(struct probe *probe, const char *provider, const char *name) {
+  int fd = open(probe->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+  if (fd < 0)
+    return error_errno("%s", probe->path);
+  int result = probe_find_usdt(probe, fd, provider, name);
   close(fd);
-  return probe->place_count
-             ? 0
-             : error_set(ENOENT, "%s has no USDT point %s:%s", probe->path, provider, name);
+  return result ? error_set(ENOENT, "%s has no USDT point %s:%s", probe->path, provider, name) : 0;
 }
 
 int probe_find(struct probe *probe, const char *spec) {

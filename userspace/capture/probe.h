@@ -27,4 +27,7 @@ bool probe_is_spec(const char *spec);
 /* 0, or -EINVAL, -ENOENT, … with the cause in error_text(). */
 int probe_find(struct probe *probe, const char *spec);
 
+/* Fills in the places of a USDT point of an open file. 0 or -ENOENT. */
+int probe_find_usdt(struct probe *probe, int fd, const char *provider, const char *name);
+
 #endif

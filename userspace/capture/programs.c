@@ -87,6 +87,8 @@ static int open_skeleton(struct programs *programs, const struct programs_option
     return -errno;
   programs->skeleton->rodata->follow_children = options->follow_children;
   bpf_program__set_autoload(programs->skeleton->progs.on_iteration, options->probe != NULL);
+  programs->skeleton->rodata->has_probes = options->user_probes != NULL;
+  user_probes_choose(options->user_probes, programs->skeleton->obj);
   uint32_t cpus = (uint32_t)libbpf_num_possible_cpus();
   bpf_map__set_max_entries(programs->skeleton->maps.row_caches, cpus);
   bpf_map__set_max_entries(programs->skeleton->maps.code_caches, cpus);
@@ -345,6 +347,10 @@ static int attach_probe(struct programs *programs) {
       return result;
   }
   return 0;
+}
+
+struct bpf_object *programs_object(const struct programs *programs) {
+  return programs->skeleton->obj;
 }
 
 uint64_t programs_iterations(const struct programs *programs, uint32_t pid) {

@@ -12,6 +12,7 @@
 #include "capture/probe.h"
 #include "capture/process.h"
 #include "capture/sources.h"
+#include "capture/user_probe.h"
 #include "capture/wait_spread.h"
 #include "ragprof.h"
 
@@ -21,6 +22,7 @@ struct programs_options {
   uint32_t frequency_hz;
   bool follow_children;
   const struct probe *probe; /* what an iteration is; NULL: none */
+  struct user_probes *user_probes; /* NULL: none */
 };
 
 /* Opens, configures and loads; nothing runs yet. 0 or -errno with a cause that says what is missing
@@ -45,6 +47,8 @@ int programs_look_for_sources(struct source_set *set);
 
 /* Attaches everything; the task iterator has then registered the threads that are there. */
 int programs_attach(struct programs *programs);
+/* What the user's probes are attached with. */
+struct bpf_object *programs_object(const struct programs *programs);
 /* How often a process has passed the probe. */
 uint64_t programs_iterations(const struct programs *programs, uint32_t pid);
 

@@ -52,6 +52,7 @@ struct session {
   struct account_store *accounts; /* without BPF */
   int target_fd;                  /* readable when the target has ended, without BPF; -1 */
   struct probe *probe;            /* what an iteration is; or NULL */
+  struct user_probes *probes;     /* or NULL */
   char without_bpf[512];          /* why */
   int epoll_fd;
   uint64_t start_ns; /* CLOCK_MONOTONIC */
@@ -249,6 +250,10 @@ static int make_operations(struct session *session) {
                                 .threads = session->threads,
                                 .stacks = session->stacks,
                                 .objects = session->objects};
+  if (session->probes) {
+    sink.probes = user_probes_names(session->probes);
+    sink.probe_count = USER_PROBES_MAX;
+  }
   return result ? result : operation_store_new(&session->operations, &maps, &sink);
 }
 
@@ -323,6 +328,7 @@ static void session_free(struct session *session) {
   process_store_free(session->processes);
   module_store_free(session->modules);
   table_store_free(session->tables);
+  user_probes_free(session->probes);
   programs_free(session->programs);
   free(session->probe);
   free(session);
@@ -343,7 +349,8 @@ static int load_programs(struct session *session) {
   const struct session_options *options = &session->options;
   struct programs_options programs = {.frequency_hz = options->frequency_hz,
                                       .follow_children = options->follow_children,
-                                      .probe = session->probe};
+                                      .probe = session->probe,
+                                      .user_probes = session->probes};
   if (options->bpf == SESSION_BPF_OFF)
     return 0;
   int result = programs_load(&session->programs, &programs);
@@ -382,6 +389,8 @@ int session_prepare(struct session **out, const struct session_options *options)
   session->start_ns = clock_now_ns();
   raise_file_limit();
   int result = find_probe(session);
+  if (!result && options->probe_count)
+    result = user_probes_new(&session->probes, options->probes, options->probe_count);
   if (!result)
     result = load_programs(session);
   if (!result && options->shim)
@@ -459,6 +468,14 @@ static int begin_shim(struct session *session) {
   return shim_begin(session->shim, &sink);
 }
 
+static int begin_probes(struct session *session) {
+  struct user_probe_scope scope = {.object = programs_object(session->programs),
+                                   .modules = session->modules,
+                                   .processes = session->processes,
+                                   .command = session->options.target};
+  return user_probes_begin(session->probes, &scope);
+}
+
 int session_activate(struct session *session) {
   session->start_ns = clock_now_ns();
   session->last_tick_ns = session->start_ns;
@@ -470,6 +487,8 @@ int session_activate(struct session *session) {
                    ? programs_attach(session->programs)
                    : account_store_new(&session->accounts, session->threads, session->start_ns,
                                        session->options.frequency_hz);
+  if (!result && session->probes)
+    result = begin_probes(session);
   if (!result)
     facts_put_source(session->writer,
                      session->programs ? programs_event(session->programs) : "cpu-clock",
@@ -526,6 +545,8 @@ static void take_events(struct session *session, uint64_t pause_ns) {
   if (session->programs) {
     mmap_watch_drain(session->watch, on_mapping, session);
     ring_buffer__consume(session->ring);
+    if (session->probes)
+      user_probes_look(session->probes);
   } else if (count > 0) { /* nothing else is waited for */
     session->targets_alive = 0;
   }
@@ -587,6 +608,8 @@ void session_note(struct session *session, const char *name, const char *value) 
 static void stop_programs(struct session *session) {
   ring_buffer__consume(session->ring);
   programs_report_threads(session->programs, true);
+  if (session->probes)
+    user_probes_end(session->probes);
   programs_detach(session->programs);
   ring_buffer__consume(session->ring);
   programs_take_waits(session->programs, true, on_wait_sum, session);

@@ -30,6 +30,9 @@ struct session_options {
   bool awaits_exec; /* the target is a command that has not begun: it counts from its exec on */
   bool inlines;
   bool follow_debuginfod;
+  const char *const *probes; /* the user's: see user_probe.h */
+  size_t probe_count;
+  const char *target; /* of "run": what will be started; NULL */
   const char *output; /* path of the trace */
   bool overwrite;
 };

@@ -3,12 +3,15 @@
 #include "cli/recording.h"
 
 #include <ctype.h>
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
 
+#include "base/error.h"
 #include "base/log.h"
 #include "base/units.h"
+#include "capture/user_probe_spec.h"
 
 #define FREQUENCY_MAX_HZ 10000
 
@@ -46,6 +49,19 @@ static void default_path(const char *name, pid_t pid, char path[], size_t bytes)
   snprintf(path, bytes, "ragprof-%s-%d-%s.ragprof", safe, pid, stamp);
 }
 
+static int check_probes(const struct command *command, const struct session_options *options) {
+  for (size_t i = 0; i < options->probe_count; i++) {
+    struct probe_spec spec;
+    int result = probe_spec_parse(&spec, options->probes[i]);
+    probe_spec_fini(&spec);
+    if (result == -EINVAL)
+      return command_usage_error(command, "option --probe: %s", error_text());
+    if (result)
+      return command_failed();
+  }
+  return EXIT_OK;
+}
+
 int recording_options(const struct command *command, const struct arguments *arguments,
                       const char *name, pid_t pid, char path[], size_t path_bytes,
                       struct session_options *options) {
@@ -66,7 +82,8 @@ int recording_options(const struct command *command, const struct arguments *arg
       .output = path,
       .overwrite = arguments_has(arguments, KEY_FORCE),
   };
-  return EXIT_OK;
+  options->probe_count = arguments_values(arguments, KEY_PROBE, &options->probes);
+  return check_probes(command, options);
 }
 
 static void say_heap(const struct shim_totals *heap) {

@@ -20,6 +20,7 @@ enum {
   KEY_NO_CHILDREN,
   KEY_NO_INLINES,
   KEY_DEBUGINFOD,
+  KEY_PROBE,
   RECORDING_KEYS
 };
 
@@ -56,9 +57,15 @@ enum {
        .long_name = "no-inlines",                                                                  \
        .type = OPTION_FLAG,                                                                        \
        .summary = "do not show inlined functions as frames of their own"},                         \
+      {.key = KEY_DEBUGINFOD,                                                                      \
+       .long_name = "debuginfod",                                                                  \
+       .type = OPTION_FLAG,                                                                        \
+       .summary = "ask the servers in DEBUGINFOD_URLS for missing symbols"},                       \
   {                                                                                                \
-    .key = KEY_DEBUGINFOD, .long_name = "debuginfod", .type = OPTION_FLAG,                         \
-    .summary = "ask the servers in DEBUGINFOD_URLS for missing symbols"                            \
+    .key = KEY_PROBE, .long_name = "probe", .type = OPTION_TEXT, .repeatable = true,               \
+    .value_name = "SPEC",                                                                          \
+    .summary = "time each call of a function, FILE:FUNCTION, FILE:'PATTERN*' or FILE:0xOFFSET, "   \
+               "or count a point, usdt:PROVIDER:NAME"                                              \
   }
 
 /* Set by SIGINT, SIGTERM and SIGHUP once recording_catch_signals has been called. */

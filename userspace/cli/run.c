@@ -223,7 +223,8 @@ static int choose_sources(const struct arguments *arguments, const char *command
   if (wants_shim && !has_shim)
     log_info("no allocations: %s", error_text());
   session->shim = has_shim ? shim : NULL;
-  bool needs_bpf = !has_shim || (shim->iteration && probe_is_spec(shim->iteration));
+  bool needs_bpf = !has_shim || session->probe_count ||
+                   (shim->iteration && probe_is_spec(shim->iteration));
   if (needs_bpf && !wants_bpf)
     return command_usage_error(&command_run, "--no-bpf: probes are counted by BPF");
   session->bpf = !wants_bpf  ? SESSION_BPF_OFF
@@ -256,6 +257,7 @@ static int run(const struct arguments *arguments) {
   if (!exit_code)
     exit_code = choose_sources(arguments, words[0], &shim_options, library, &session_options);
   session_options.awaits_exec = true;
+  session_options.target = words[0];
   if (!exit_code) {
     recording_catch_signals();
     if (session_prepare(&session, &session_options))
