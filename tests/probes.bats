@@ -98,6 +98,20 @@ probes() {
   [ "$(probes .count)" -eq 500 ]
 }
 
+@test "a running program: by the name of its executable through a link, and by address" {
+  ln -s "$target" "$BATS_TEST_TMPDIR/link"
+  background "$BATS_TEST_TMPDIR/link" spin 8000 1000000
+  local bias address
+  bias=$(awk -v file="$(realpath "$target")" '$6 == file && $3 == "00000000" { print substr($1, 1, index($1, "-") - 1); exit }' "/proc/$pid/maps")
+  address=$(nm "$target" | awk '$3 == "spin_for" { print $1 }')
+  address=0x$(printf %x $((0x$bias + 0x$address)))
+  "$ragprof" attach -q -d 1 --probe "$BATS_TEST_TMPDIR/link:spin_for" -o "$trace" "$pid"
+  holds "$(probes .count) > 100 && $(probes .count) <= 1100"
+  "$ragprof" attach -q -d 1 --force --probe "$address" -o "$trace" "$pid"
+  [ "$(probes .name)" = "$address" ]
+  holds "$(probes .count) > 100 && $(probes .count) <= 1100"
+}
+
 @test "a stripped program, by offset" {
   strip -o "$BATS_TEST_TMPDIR/stripped" "$target"
   local address

@@ -21,7 +21,7 @@ struct programs;
 struct programs_options {
   uint32_t frequency_hz;
   bool follow_children;
-  const struct probe *probe; /* what an iteration is; NULL: none */
+  const struct probe *probe;       /* what an iteration is; NULL: none */
   struct user_probes *user_probes; /* NULL: none */
 };
 

@@ -447,11 +447,10 @@ static int look_at_path(struct user_probes *probes, const char *path) {
   return result;
 }
 
-/* Files that are named by their path need not be mapped yet. */
-static int look_at_paths(struct user_probes *probes) {
+/* A file is looked at once: all specs must know it by the name that it has then. */
+static int resolve_paths(struct user_probes *probes) {
   char real[PATH_MAX];
-  int result = 0;
-  for (size_t i = 0; i < probes->count && !result; i++) {
+  for (size_t i = 0; i < probes->count; i++) {
     struct probe_spec *spec = &probes->wanted[i].spec;
     if (!spec->file || !strchr(spec->file, '/') || !realpath(spec->file, real))
       continue;
@@ -461,6 +460,12 @@ static int look_at_paths(struct user_probes *probes) {
     free(spec->file);
     spec->file = copy;
   }
+  return 0;
+}
+
+/* Files that are named by their path need not be mapped yet. */
+static int look_at_paths(struct user_probes *probes) {
+  int result = 0;
   for (size_t i = 0; i < probes->count && !result; i++) {
     const char *file = probes->wanted[i].spec.file;
     if (file && strchr(file, '/'))
@@ -574,8 +579,10 @@ static int check_wanted(const struct wanted *wanted) {
 int user_probes_begin(struct user_probes *probes, const struct user_probe_scope *scope) {
   probes->scope = *scope;
   look_at_processes(probes);
-  int result =
-      scope->command ? look_at_command(probes, scope->command) : look_at_modules(probes, false);
+  int result = resolve_paths(probes);
+  if (!result)
+    result =
+        scope->command ? look_at_command(probes, scope->command) : look_at_modules(probes, false);
   if (!result)
     result = look_at_paths(probes);
   if (!result)

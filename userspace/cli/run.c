@@ -223,8 +223,8 @@ static int choose_sources(const struct arguments *arguments, const char *command
   if (wants_shim && !has_shim)
     log_info("no allocations: %s", error_text());
   session->shim = has_shim ? shim : NULL;
-  bool needs_bpf = !has_shim || session->probe_count ||
-                   (shim->iteration && probe_is_spec(shim->iteration));
+  bool needs_bpf =
+      !has_shim || session->probe_count || (shim->iteration && probe_is_spec(shim->iteration));
   if (needs_bpf && !wants_bpf)
     return command_usage_error(&command_run, "--no-bpf: probes are counted by BPF");
   session->bpf = !wants_bpf  ? SESSION_BPF_OFF
