@@ -293,13 +293,14 @@ static __always_inline void add_stack_sum(const struct operation_stack_key *key,
 }
 
 /* Adds `count` operations to a stack. */
-static __noinline __attribute__((unused)) void
-count_at_stack(const struct operation_key *key, __u64 stack, __u64 count, __u64 bytes, __u64 ns) {
+__weak __noinline int count_at_stack(const struct operation_key *key, __u64 stack, __u64 count,
+                                     __u64 bytes, __u64 ns) {
   if (!key)
-    return;
+    return 0;
   struct operation_stack_key at = {.key = *key, .stack = stack};
   struct operation_stack_sum add = {.count = count, .bytes = bytes, .total_ns = ns};
   add_stack_sum(&at, &add);
+  return 0;
 }
 
 /* ---- stacks and slow ones ---- */

@@ -6,9 +6,12 @@
 #include "count.h"
 #include "reason.h"
 
-/* A finished system call that has to do with a descriptor. */
+/* What a call has to do with look-ups of names, looked at when the rest is done. */
+enum dns_part { DNS_NONE, DNS_SENT, DNS_RECEIVED };
+
+/* A finished system call. The rest is of those that have to do with a descriptor. */
 struct io_call {
-  struct task_struct *task;
+  struct operation_key key;
   __u32 tgid;
   __u32 kind;     /* enum io_kind */
   __u64 argument; /* the descriptor */
@@ -21,8 +24,20 @@ struct io_call {
   __u32 weight; /* how many calls this walk stands for; 0: it was not walked */
   __u32 tid;
   __u32 peer_port; /* of the peer that a datagram names */
+  __u32 dns;       /* enum dns_part */
+  __u64 dns_object;
+  __u32 dns_is_stream;
   __u32 pad;
 };
+
+/* Not on the stack, of which kernels before 6.13 give 512 bytes to a whole chain of functions. A
+ * program that ends a system call is never interrupted by another one. */
+struct {
+  __uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+  __uint(max_entries, 1);
+  __type(key, __u32);
+  __type(value, struct io_call);
+} io_calls __weak SEC(".maps");
 
 #define MAP_ANONYMOUS 0x20
 #define NO_DESCRIPTOR 0xffffffff
@@ -72,7 +87,7 @@ __noinline __u64 count_descriptor(struct io_call *call, struct thread_state *thr
 }
 
 /* Accounts for a call. Returns the id of the object that it was made on; 0: not known. */
-static __noinline __u64 count_io(struct io_call *call, struct thread_state *thread) {
+static __always_inline __u64 count_io(struct io_call *call, struct thread_state *thread) {
   if (call->kind == IO_OPEN && call->result < 0) {
     count_failed_open(call);
     return 0;

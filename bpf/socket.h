@@ -215,14 +215,24 @@ __noinline __u64 count_connect(struct io_call *call, __u64 handshake, __u64 sock
   return object;
 }
 
-static __always_inline void follow_dns(struct io_call *call, const struct socket_use *use) {
+static __always_inline void note_dns(struct io_call *call, const struct socket_use *use) {
   bool is_sent = call->kind == IO_WRITE || call->kind == IO_SEND_MANY;
   if (call->result <= 0)
     return;
   if (is_sent && use->port == DNS_PORT)
-    dns_sent(call, use->object, use->is_stream);
+    call->dns = DNS_SENT;
   else if (!is_sent && (use->port == DNS_PORT || (use->is_unconnected && dns_is_used)))
-    dns_received(call, use->is_stream);
+    call->dns = DNS_RECEIVED;
+  call->dns_object = use->object;
+  call->dns_is_stream = use->is_stream;
+}
+
+/* By itself, and not where the socket is counted: the two together would take too much stack. */
+static __always_inline void follow_dns(struct io_call *call) {
+  if (call->dns == DNS_SENT)
+    dns_sent(call, call->dns_object, call->dns_is_stream);
+  else if (call->dns == DNS_RECEIVED)
+    dns_received(call, call->dns_is_stream);
 }
 
 static __always_inline bool is_socket_operation(const struct io_call *call) {
@@ -232,7 +242,7 @@ static __always_inline bool is_socket_operation(const struct io_call *call) {
 static __always_inline __u64 count_use(struct io_call *call, const struct socket_use *use) {
   if (use->object && is_socket_operation(call)) {
     count_on_socket(call, use->object, use->memo);
-    follow_dns(call, use);
+    note_dns(call, use);
   }
   return use->object;
 }

@@ -26,68 +26,68 @@ static __always_inline bool is_walked(__u64 number) {
   return !is_signal_return(number) && !is_exec(number);
 }
 
-static __always_inline void look_at_mapping(const struct pt_regs *regs, __u32 kind, long result) {
-  struct mapping_call call = {.kind = kind,
-                              .arguments = {syscall_argument_1(regs), syscall_argument_2(regs),
-                                            syscall_argument_3(regs), syscall_argument_4(regs)},
-                              .result = result};
-  if (result >= 0 || result < -MAX_ERRNO)
-    ship_mapping(&call);
+/* Counts the call in its slot and says how many calls its walk stands for; 0: it is not walked. */
+static __always_inline __u32 count_call(struct thread_state *thread, struct io_call *call,
+                                        __u64 bytes) {
+  struct operation_slot *slot = slot_of_call(thread, &call->key);
+  if (!slot) {
+    COUNT(lost_operations);
+    return 0;
+  }
+  if (call->key.tid)
+    count_own(slot, call->ns);
+  else
+    count_shared(slot, 1, 0, call->ns);
+  if (bytes)
+    __sync_fetch_and_add(&slot->bytes, bytes);
+  if (call->result < 0 && call->result >= -MAX_ERRNO)
+    count_error(slot, -call->result);
+  return call->ns >= slow_operation_ns ? 1 : walk_weight(slot, call->start_ns + call->ns);
 }
 
+/* What is kept in `call` need not be kept on the stack. */
 SEC("tp_btf/sys_exit")
 int BPF_PROG(on_syscall_exit, struct pt_regs *regs, long result) {
   struct task_struct *task = bpf_get_current_task_btf();
   struct thread_state *thread = bpf_task_storage_get(&threads, task, 0, 0);
   if (!thread || !thread->syscall_ns)
     return 0;
-  __u64 start_ns = thread->syscall_ns, now_ns = bpf_ktime_get_ns(), ns = now_ns - start_ns;
+  __u32 zero = 0;
   __u64 number = syscall_number(regs);
+  struct io_call *call = bpf_map_lookup_elem(&io_calls, &zero);
+  if (!call || number >= SYSCALLS_MAX)
+    return 0;
+  call->start_ns = thread->syscall_ns;
+  call->ns = bpf_ktime_get_ns() - call->start_ns;
+  call->result = result;
+  call->tgid = task->tgid;
+  call->tid = task->pid;
+  call->kind = io_by_syscall[number & (SYSCALLS_MAX - 1)];
+  call->key = (struct operation_key){
+      .tgid = call->tgid, .tid = call->tid, .class = CLASS_SYSCALL, .name = number};
   thread->syscall_ns = 0;
-  if (number >= SYSCALLS_MAX)
-    return 0;
+  __u64 bytes = moves_bytes(call->kind) && result > 0 ? result : 0;
+  __u32 weight = count_call(thread, call, bytes);
   __u32 mapping = mapping_by_syscall[number & (SYSCALLS_MAX - 1)];
+  if (!weight && !call->kind && !mapping)
+    return 0;
+  bool is_wanted = (weight && is_walked(number)) ||
+                   wants_mapping_stack(thread, mapping, call->start_ns + call->ns);
+  call->weight = weight;
+  call->stack = is_wanted ? stack_of_call(thread, &call->key, call->start_ns) : STACK_LOST;
   if (mapping)
-    look_at_mapping(regs, mapping, result);
-  struct operation_key key = {
-      .tgid = task->tgid, .tid = task->pid, .class = CLASS_SYSCALL, .name = number};
-  struct operation_slot *slot = slot_of_call(thread, &key);
-  if (!slot) {
-    COUNT(lost_operations);
-    return 0;
-  }
-  if (key.tid)
-    count_own(slot, ns);
-  else
-    count_shared(slot, 1, 0, ns);
-  __u32 io = io_by_syscall[number & (SYSCALLS_MAX - 1)];
-  __u64 bytes = moves_bytes(io) && result > 0 ? result : 0;
-  if (bytes)
-    __sync_fetch_and_add(&slot->bytes, bytes);
-  if (result < 0 && result >= -MAX_ERRNO)
-    count_error(slot, -result);
-  bool is_slow = ns >= slow_operation_ns;
-  __u32 weight = is_slow ? 1 : walk_weight(slot, now_ns);
-  if (!weight && !io)
-    return 0;
-  __u64 stack = weight && is_walked(number) ? stack_of_call(thread, &key, start_ns) : STACK_LOST;
-  if (stack > STACK_NOT_TAKEN)
-    count_at_stack(&key, stack, weight, bytes * weight, ns * weight);
-  struct io_call call = {.task = task,
-                         .tgid = key.tgid,
-                         .tid = task->pid,
-                         .kind = io,
-                         .result = result,
-                         .start_ns = start_ns,
-                         .ns = ns,
-                         .stack = stack,
-                         .weight = weight};
+    ship_mapping(mapping, result, call->stack);
+  if (weight && call->stack > STACK_NOT_TAKEN)
+    count_at_stack(&call->key, call->stack, weight, bytes * weight, call->ns * weight);
   __u64 object = 0;
-  if (io) {
-    find_descriptors(&call, regs);
-    object = count_io(&call, thread);
+  if (call->kind) {
+    call->peer_port = 0;
+    call->dns = DNS_NONE;
+    find_descriptors(call, regs);
+    object = count_io(call, thread);
+    follow_dns(call);
   }
-  if (is_slow)
-    ship_slow(&key, task->pid, start_ns, ns, result, stack, object);
+  if (call->ns >= slow_operation_ns)
+    ship_slow(&call->key, call->tid, call->start_ns, call->ns, result, call->stack, object);
   return 0;
 }
