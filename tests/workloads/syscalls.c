@@ -114,7 +114,8 @@ static void sleeps(void) {
   sleep_often();
   uint64_t middle_ns = wall_ns();
   sleep_long();
-  printf("%.3f %.3f\n", (double)(middle_ns - start_ns) / 1e6, (double)(wall_ns() - middle_ns) / 1e6);
+  printf("%.3f %.3f\n", (double)(middle_ns - start_ns) / 1e6,
+         (double)(wall_ns() - middle_ns) / 1e6);
 }
 
 static volatile sig_atomic_t was_asked;

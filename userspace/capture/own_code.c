@@ -41,9 +41,10 @@ static int by_start(const void *left, const void *right) {
 }
 
 void own_code_init(struct own_code *code, const struct bpf_object *object) {
-  struct bpf_program *program;
+  struct bpf_program *program = NULL;
   *code = (struct own_code){0};
-  bpf_object__for_each_program(program, object) add_program(code, program);
+  while ((program = bpf_object__next_program(object, program)))
+    add_program(code, program);
   if (code->ranges.length)
     qsort(code->ranges.data, code->ranges.length / sizeof(struct range), sizeof(struct range),
           by_start);

@@ -9,7 +9,7 @@
 
 static const char *const names[] = {
     /* Later than the headers of older systems: Linux 6.5 to 6.17, the same numbers on all machines
- * (include/uapi/asm-generic/unistd.h). What the headers have comes behind and counts. */
+     * (include/uapi/asm-generic/unistd.h). What the headers have comes behind and counts. */
     [451] = "cachestat",         [452] = "fchmodat2",        [453] = "map_shadow_stack",
     [454] = "futex_wake",        [455] = "futex_wait",       [456] = "futex_requeue",
     [457] = "statmount",         [458] = "listmount",        [459] = "lsm_get_self_attr",
