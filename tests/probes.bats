@@ -29,8 +29,8 @@ probes() {
 
 @test "calls are counted, and timed as they time themselves" {
   probe "$target:spin_for" "$target" spin 1000 200000
-  local count own_ns
-  read -r count own_ns <"$BATS_TEST_TMPDIR/out"
+  local own_ns
+  read -r _ own_ns <"$BATS_TEST_TMPDIR/out"
   [ "$(probes .count)" -eq 1000 ]
   [ "$(probes .errors)" -eq 0 ]
   holds "$(probes .total_ms) > 0.95 * $own_ns / 1e6 && $(probes .total_ms) < 1.05 * $own_ns / 1e6"
@@ -50,8 +50,8 @@ probes() {
 
 @test "spans of a millisecond and more: each has its stack" {
   probe "$target:nap" "$target" nap 50 3000000
-  local count own_ns
-  read -r count own_ns <"$BATS_TEST_TMPDIR/out"
+  local own_ns
+  read -r _ own_ns <"$BATS_TEST_TMPDIR/out"
   [ "$(probes .count)" -eq 50 ]
   holds "$(probes .total_ms) > 0.95 * $own_ns / 1e6 && $(probes .total_ms) < 1.05 * $own_ns / 1e6"
   [ "$(probes '[.stacks[] | select(.stack[-2:] == ["main", "nap"]) | .count] | add')" -eq 50 ]
@@ -59,8 +59,8 @@ probes() {
 
 @test "recursion: every call is counted, no time twice" {
   probe "$target:descend" "$target" descend 40
-  local count own_ns
-  read -r count own_ns <"$BATS_TEST_TMPDIR/out"
+  local own_ns
+  read -r _ own_ns <"$BATS_TEST_TMPDIR/out"
   [ "$(probes .count)" -eq 40 ]
   holds "$(probes .total_ms) > 0.9 * $own_ns / 1e6 && $(probes .total_ms) < 1.05 * $own_ns / 1e6"
   # deeper than the kernel follows returns
