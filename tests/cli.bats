@@ -79,7 +79,7 @@ needs() {
     ["report"]="which trace FILE?"
     ["report a b"]="one FILE at a time, found also 'b'"
     ["report -n 0 x"]="option --top: expected 1 to 100000"
-    ["flame --kind x y"]="option --kind: 'x' is not valid: expected one of cpu, off-cpu, wall, alloc, live, leak, peak"
+    ["flame --kind x y"]="option --kind: 'x' is not valid: expected one of cpu, off-cpu, wall, alloc, live, leak, peak, syscall, io, block, fault, lock, gil"
     ["flame -q -v x"]="--quiet and --verbose exclude each other"
     ["help nothing"]="unknown command 'nothing'"
     ["completion tcsh"]="no completion for 'tcsh': expected one of bash, zsh, fish"

@@ -22,8 +22,7 @@
 #define LINKS_MAX (3 * CPUS_MAX + PROBE_PLACES_MAX + PROGRAMS_MAX)
 #define KNOWN_STACKS_TEND 49152 /* three quarters of known_stacks */
 #define TAKE_BATCH 256
-#define FAULTS_PERIOD 13 /* of minor faults, the event comes for one of so many: bpf/fault.bpf.c   \
-                          */
+#define FAULTS_PERIOD 13 /* of minor faults, the event tells one of so many: bpf/fault.bpf.c */
 
 struct programs {
   struct ragprof_bpf *skeleton;
