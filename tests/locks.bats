@@ -25,7 +25,7 @@ answer() {
     def near($of; $part): . > $of * (1 - $part) and . < $of * (1 + $part);
     def sum_ns: map(.total_ns) | add // 0;
     def at($name): map(select(any(.stack[]; endswith($name))) | .total_ns) | add // 0;
-    '"$1" "$work/locks" || { jq -c . "$work/answer" "$work/locks"; return 1; }
+    '"$1" "$work/locks" || { jq -c . "$work/answer" "$work/locks" | cut -c 1-2000; return 1; }
 }
 
 hex_address() { printf '0x%x' "$(jq .address "$work/answer")"; }
@@ -99,9 +99,10 @@ expect() {
     record "$python" "$ROOT/tests/workloads/lock_gil.py" 2
     # exact: the accounts of waits are kept elsewhere
     answer '(.locks.GIL.wait | sum_ns) as $waited | [.waits[].GIL // 0] | add | near($waited; 0.05)'
-    # with what they waited for besides, it is what the threads' own clocks say
+    # with what they waited for besides, it is what the threads' own clocks say, which begin and end
+    # a little elsewhere: 10 ms of 2 s
     answer '. as $all | all(.answer.threads[]; .off_cpu_ns as $own | .tid as $tid | $all.waits[$tid | tostring] |
-      (del(.GIL) | add // 0) + ([$all.locks.GIL.wait[] | select(.tid == $tid)] | sum_ns) | near($own; 0.05))'
+      (del(.GIL) | add // 0) + ([$all.locks.GIL.wait[] | select(.tid == $tid)] | sum_ns) | . > $own * 0.95 - 1e7 and . < $own * 1.05 + 1e7)'
     # who computes is charged, where it does so; nothing is charged twice
     answer '(.answer.threads[] | select(.kind == "computing").tid) as $tid | .locks.GIL |
       (.hold | sum_ns) as $all | (.wait | sum_ns) as $waited | .hold | map(select(.tid == $tid)) |
