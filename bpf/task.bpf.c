@@ -229,25 +229,40 @@ static __always_inline void watch_existing(struct task_struct *task, struct proc
     begin_found_lock_wait(task, thread, process, now_ns);
 }
 
-/* Run once at the start (watches what is there), then on a clock (reports the exact times so far),
- * and at the end, when it also ends the waits that are still open. */
+static __always_inline bool is_of_interest(struct task_struct *task) {
+  return task && !(task->flags & (PF_KTHREAD | PF_EXITING));
+}
+
+/* Run before each on_task: watches the threads that are not watched yet. Apart from it because the
+ * verifier would look at all that follows a walk once for each way that a walk may end. */
 SEC("iter.s/task")
-int on_task(struct bpf_iter__task *ctx) {
+int on_found_task(struct bpf_iter__task *ctx) {
   struct task_struct *task = ctx->task;
-  if (!task || task->flags & (PF_KTHREAD | PF_EXITING))
+  if (!is_of_interest(task))
     return 0;
   __u32 tgid = task->tgid;
   struct process_info *process = bpf_map_lookup_elem(&processes, &tgid);
-  if (!process || process->awaits_exec)
+  if (!process || process->awaits_exec || bpf_task_storage_get(&threads, task, 0, 0))
     return 0;
+  struct thread_state *thread =
+      bpf_task_storage_get(&threads, task, 0, BPF_LOCAL_STORAGE_GET_F_CREATE);
+  if (thread)
+    watch_existing(task, process, thread, bpf_ktime_get_ns());
+  return 0;
+}
+
+/* Run at the start and on a clock: reports the exact times so far; at the end, it also ends the
+ * waits that are still open. */
+SEC("iter.s/task")
+int on_task(struct bpf_iter__task *ctx) {
+  struct task_struct *task = ctx->task;
+  if (!is_of_interest(task))
+    return 0;
+  __u32 tgid = task->tgid;
   __u64 now_ns = bpf_ktime_get_ns();
   struct thread_state *thread = bpf_task_storage_get(&threads, task, 0, 0);
-  if (!thread) {
-    thread = bpf_task_storage_get(&threads, task, 0, BPF_LOCAL_STORAGE_GET_F_CREATE);
-    if (!thread)
-      return 0;
-    watch_existing(task, process, thread, now_ns);
-  }
+  if (!thread)
+    return 0;
   if (capture_ending)
     settle_faults(thread, tgid);
   if (capture_ending && thread->switched_out_ns)

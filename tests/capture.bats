@@ -374,13 +374,13 @@ total_of() {
 }
 
 @test "attach ends when the target does, and at Ctrl-C" {
-  background "$workloads/shares" 1
+  background "$workloads/shares" 4
   timeout 20 "$ragprof" attach -q -o "$trace" "$pid"
   [ "$(figure .capture.end)" = "target exited" ]
   background "$workloads/shares" 10
   local target=$pid
   background "$ragprof" attach -q --force -o "$trace" "$target"
-  sleep 1.5
+  sleep 4
   kill -INT "$pid"
   wait "$pid"
   [ "$(figure .capture.end)" = interrupted ]

@@ -99,10 +99,10 @@ expect() {
     record "$python" "$ROOT/tests/workloads/lock_gil.py" 2
     # exact: the accounts of waits are kept elsewhere
     answer '(.locks.GIL.wait | sum_ns) as $waited | [.waits[].GIL // 0] | add | near($waited; 0.05)'
-    # with what they waited for besides, it is what the threads' own clocks say, which begin and end
-    # a little elsewhere: 10 ms of 2 s
-    answer '. as $all | all(.answer.threads[]; .off_cpu_ns as $own | .tid as $tid | $all.waits[$tid | tostring] |
-      (del(.GIL) | add // 0) + ([$all.locks.GIL.wait[] | select(.tid == $tid)] | sum_ns) | . > $own * 0.95 - 1e7 and . < $own * 1.05 + 1e7)'
+    # with what they waited for besides, it is what the threads' own clocks say, but for what the
+    # hypervisor took, which a thread's CPU clock leaves out: most of all from the one that computes
+    answer '. as $all | all(.answer.threads[] | select(.kind == "giving way"); .off_cpu_ns as $own | .tid as $tid | $all.waits[$tid | tostring] |
+      (del(.GIL) | add // 0) + ([$all.locks.GIL.wait[] | select(.tid == $tid)] | sum_ns) | . > $own - 1e8 and . < $own + 1e8)'
     # who computes is charged, where it does so; nothing is charged twice
     answer '(.answer.threads[] | select(.kind == "computing").tid) as $tid | .locks.GIL |
       (.hold | sum_ns) as $all | (.wait | sum_ns) as $waited | .hold | map(select(.tid == $tid)) |

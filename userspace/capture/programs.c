@@ -31,6 +31,7 @@ struct programs {
   struct unwind_mapping *mappings;
   struct bpf_link *links[LINKS_MAX];
   int link_count;
+  struct bpf_link *found_link; /* of the two iterators over tasks */
   struct bpf_link *task_link;
   struct cost_meter costs;
   const char *event;
@@ -150,6 +151,7 @@ void programs_free(struct programs *programs) {
   programs_detach(programs);
   if (programs->mappings)
     munmap(programs->mappings, sizeof(struct unwind_mapping) * MAPPINGS_MAX);
+  bpf_link__destroy(programs->found_link);
   bpf_link__destroy(programs->task_link);
   wait_spread_free(programs->waits);
   own_code_fini(&programs->own_code);
@@ -362,8 +364,9 @@ uint64_t programs_iterations(const struct programs *programs, uint32_t pid) {
 
 int programs_attach(struct programs *programs) {
   cost_meter_begin(&programs->costs, programs->skeleton->obj, clock_now_ns());
+  programs->found_link = bpf_program__attach_iter(programs->skeleton->progs.on_found_task, NULL);
   programs->task_link = bpf_program__attach_iter(programs->skeleton->progs.on_task, NULL);
-  if (!programs->task_link)
+  if (!programs->found_link || !programs->task_link)
     return error_errno("cannot attach the task iterator");
   int result = attach_tracepoints(programs);
   if (!result)
@@ -389,10 +392,9 @@ const char *programs_event(const struct programs *programs) {
 
 /* ---- reading ---- */
 
-int programs_report_threads(struct programs *programs, bool ending) {
+static int run_iterator(const struct bpf_link *link) {
   char nothing[256];
-  programs->skeleton->bss->capture_ending = ending;
-  int fd = bpf_iter_create(bpf_link__fd(programs->task_link));
+  int fd = bpf_iter_create(bpf_link__fd(link));
   if (fd < 0)
     return error_errno("cannot run the task iterator");
   ssize_t got;
@@ -401,6 +403,12 @@ int programs_report_threads(struct programs *programs, bool ending) {
   int result = got < 0 ? error_errno("cannot run the task iterator") : 0;
   close(fd);
   return result;
+}
+
+int programs_report_threads(struct programs *programs, bool ending) {
+  programs->skeleton->bss->capture_ending = ending;
+  int result = run_iterator(programs->found_link);
+  return result ? result : run_iterator(programs->task_link);
 }
 
 static void take_map(int fd, struct wait_spread *spread) {

@@ -235,8 +235,7 @@ static int choose_sources(const struct arguments *arguments, const char *command
 
 static void tell_sources(const struct session *session) {
   if (session_without_bpf(session)[0])
-    log_info("not allowed to ask the kernel, so only the preloaded library records: %s",
-             session_without_bpf(session));
+    log_info("without BPF, only the preloaded library records: %s", session_without_bpf(session));
   if (session_shim_note(session)[0])
     log_info("counts are kept elsewhere than usual: %s", session_shim_note(session));
 }
