@@ -244,7 +244,7 @@ static __always_inline void count_shared(struct operation_slot *slot, __u64 coun
  * at random distances. A walk stands for all since the one before, so each stack gets its share on
  * average. Slow ones are always walked, and stand for themselves. */
 #define OPERATION_WINDOW_SHIFT 28 /* of nanoseconds: 268 ms */
-#define OPERATION_WALKS 12
+#define OPERATION_WALKS 4
 
 /* How many operations this one stands for; 0: it is not walked. */
 __weak __noinline __u32 walk_weight(struct operation_slot *slot, __u64 now_ns) {
