@@ -313,10 +313,10 @@ __weak __noinline __u64 current_stack_by(struct process_info *process, __u32 kin
     return STACK_LOST;
   struct task_struct *task = bpf_get_current_task_btf();
   struct pt_regs *user = (struct pt_regs *)bpf_task_pt_regs(task);
-  struct user_registers registers = user_registers_of(user);
+  scratch->user = user_registers_of(user); /* not on the stack: it is short before Linux 6.13 */
   copy_registers(scratch->registers, user);
   scratch->stack.kernel_count = 0;
-  return collect_stack(scratch, process, task, &registers, task->tgid, NULL, kind);
+  return collect_stack(scratch, process, task, &scratch->user, task->tgid, NULL, kind);
 }
 
 /* The same in its own context with preemption off. */

@@ -34,8 +34,9 @@ struct window {
 struct scratch {
   struct event_stack stack;
   struct window window;
-  __u64 registers[16]; /* of the innermost frame, by DWARF number */
-  __u8 frame[128];     /* a Python frame */
+  struct user_registers user; /* of the innermost frame, as all its registers: */
+  __u64 registers[16];        /* by DWARF number */
+  __u8 frame[128];            /* a Python frame */
 };
 
 struct {
