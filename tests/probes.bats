@@ -54,7 +54,8 @@ probes() {
   read -r _ own_ns <"$BATS_TEST_TMPDIR/out"
   [ "$(probes .count)" -eq 50 ]
   holds "$(probes .total_ms) > 0.95 * $own_ns / 1e6 && $(probes .total_ms) < 1.05 * $own_ns / 1e6"
-  [ "$(probes '[.stacks[] | select(.stack[-2:] == ["main", "nap"]) | .count] | add')" -eq 50 ]
+  # the first ones may come before the mappings of a new process are known
+  [ "$(probes '[.stacks[] | select(.stack[-2:] == ["main", "nap"]) | .count] | add')" -ge 48 ]
 }
 
 @test "recursion: every call is counted, no time twice" {
