@@ -72,10 +72,17 @@ PY
   [ "$(figure '[.capture.lost[] | numbers] | add')" -eq 0 ]
 }
 
-@test "three thousand short threads: what each did is counted" {
-  run_bare "$workloads/syscalls" threads 3000
-  [ "$(figure '.syscalls[] | select(.name == "getppid") | .count')" -eq 30000 ]
-  [ "$(figure '.syscalls[] | select(.name == "set_robust_list") | .count')" -eq 3001 ]
+@test "six thousand short threads: what each did is counted, in slots that others had before" {
+  run_bare "$workloads/syscalls" threads 6000
+  [ "$(figure '.syscalls[] | select(.name == "getppid") | .count')" -eq 60000 ]
+  [ "$(figure '.syscalls[] | select(.name == "set_robust_list") | .count')" -eq 6001 ]
+  [ "$(figure '.threads | length')" -le 6001 ]
+  # as many in the buckets as were counted, and of each thread its ten
+  python3 "$ROOT/tests/trace_reader.py" "$trace" >"$BATS_TEST_TMPDIR/read"
+  jq -e '[.operations[] | select(.class == "syscall")] | length > 17000 and
+    all(.[]; .count > 0 and ([.buckets[]] | add) == .count)' "$BATS_TEST_TMPDIR/read"
+  jq -e '[.operations[] | select(.name == "getppid" and .thread) | .count] | all(.[]; . == 10)' \
+    "$BATS_TEST_TMPDIR/read"
 }
 
 @test "durations and percentiles of sleeps, and each slow one with its stack" {

@@ -32,7 +32,7 @@ struct total {
 /* What was read of a slot in its present use. */
 struct reading {
   uint32_t serial; /* 0: nothing */
-  uint32_t total;  /* index + 1; 0: its object is not known yet */
+  uint32_t total;  /* index + 1; 0: its object or thread is not known yet */
   uint32_t idle;   /* how often it was looked at since it has changed */
   struct operation_slot last;
 };
@@ -161,9 +161,14 @@ static uint32_t operation_of(struct operation_store *store, const struct operati
   return trace_put_operation(store->sink.writer, &operation);
 }
 
+/* Whether a slot's thread was announced: slots are read as they are, events a little later. */
+static bool has_thread(const struct operation_store *store, const struct operation_key *key) {
+  return !key->tid || store->is_ending || thread_store_find(store->sink.threads, key->tid);
+}
+
 /* The index of its total + 1, or 0. */
 static uint32_t total_of(struct operation_store *store, const struct operation_key *key) {
-  uint32_t id = operation_of(store, key);
+  uint32_t id = has_thread(store, key) ? operation_of(store, key) : 0;
   const uint32_t *known = id ? hash_get(&store->total_of_id, id) : NULL;
   if (!id || known)
     return id ? *known + 1 : 0;
@@ -244,10 +249,12 @@ static void read_slots(struct operation_store *store) {
     read_slot(store, i);
 }
 
-/* Reads a slot for the last time in its present use. */
+/* Reads a slot for the last time in its present use. Its buckets are emptied here and the rest by
+ * BPF when it is taken: clearing all of it there would be a long program. */
 static void return_slot(struct operation_store *store, uint32_t index) {
   struct operation_slot *slot = (struct operation_slot *)slot_at(store, index);
   read_slot(store, index);
+  memset(slot->buckets, 0, sizeof(slot->buckets));
   slot->key.class = 0;
   bpf_map_update_elem(store->maps.free_slots_fd, NULL, &index, BPF_ANY);
   __atomic_fetch_add(store->maps.slots_given_back, 1, __ATOMIC_RELAXED);
