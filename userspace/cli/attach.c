@@ -137,7 +137,9 @@ const struct command command_attach = {
     .summary = "record running processes until Ctrl-C, a duration, or their exit",
     .description =
         "Records what the processes do: on-CPU samples and every interval off the CPU, with full "
-        "stacks of native, Python and kernel frames. The processes are not stopped, changed or "
+        "stacks of native, Python and kernel frames; every system call, what was done to files, "
+        "sockets, disks and locks, page faults, memory and throttling. The processes are not "
+        "stopped, changed or "
         "restarted. Their children, present and future, are recorded too, into the same trace.\n\n"
         "Ends at Ctrl-C, after --duration, or when every named process has exited. The trace file "
         "then needs neither the processes nor this machine to be read; it is readable up to the "
